@@ -1,0 +1,3 @@
+//! Health and admin servers.
+
+pub mod settings;

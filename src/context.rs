@@ -1,0 +1,6 @@
+//! Trace context: what it is, how it is written on the wire, and who may bring it along.
+//!
+//! Everything here is pure: no clock, no sockets, no tokio.
+
+pub mod ids;
+pub mod trust;

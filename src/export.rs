@@ -1,0 +1,3 @@
+//! Export: ring → exporter thread → batches → the collector. Never at the cost of a request.
+
+pub mod settings;

@@ -1,0 +1,75 @@
+//! What the exporter needs to know; built by `config`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The exporter's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where spans go; empty: nowhere (`none`).
+    pub sinks: Vec<Sink>,
+    /// `service.name` and further resource attributes, in order, last value of a key wins.
+    pub resource: Vec<(String, String)>,
+    /// Spans that may wait, over all workers; more are dropped and counted.
+    pub queue_spans: usize,
+    /// Spans per batch.
+    pub max_batch: usize,
+    /// How long an incomplete batch waits.
+    pub schedule_delay: Duration,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sink {
+    /// OTLP to a collector.
+    Otlp(Otlp),
+    /// JSON lines on standard output.
+    Console,
+}
+
+/// OTLP to a collector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// gRPC or HTTP.
+    pub transport: Transport,
+    /// `http://host:port`, `https://…`, `unix:///path` (gRPC); for HTTP the full URL with path.
+    pub endpoint: String,
+    /// Extra headers; values are secrets.
+    pub headers: Vec<(String, String)>,
+    /// Compression.
+    pub compression: Compression,
+    /// TLS material for `https` endpoints.
+    pub tls: Tls,
+    /// Bound on one attempt.
+    pub timeout: Duration,
+}
+
+/// OTLP's transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// `grpc`
+    Grpc,
+    /// `http/protobuf`
+    HttpProtobuf,
+}
+
+/// Compression of exported batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// None.
+    #[default]
+    None,
+    /// gzip
+    Gzip,
+    /// zstd
+    Zstd,
+}
+
+/// TLS material; the system's roots if no CA is named.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// Trust anchors, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate and key, PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}

@@ -1,0 +1,3 @@
+//! The program: argv, logging, exit code.
+
+fn main() {}

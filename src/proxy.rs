@@ -1,0 +1,3 @@
+//! The way of a request: strip, judge, decide, inject, forward, relay, end.
+
+pub mod settings;

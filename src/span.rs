@@ -1,0 +1,3 @@
+//! Spans: the record a request leaves behind and how it reads in OpenTelemetry's conventions.
+
+pub mod record;

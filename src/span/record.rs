@@ -1,0 +1,152 @@
+//! What one request leaves behind: filled on the worker, read once by the exporter thread.
+//!
+//! A record exists only for requests that are sampled, so it may own small bounded strings.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::context::ids::{Flags, SpanId, TraceId};
+
+/// The longest string a record keeps, in bytes; longer ones are cut at a character boundary.
+pub const MAX_TEXT: usize = 1024;
+
+/// Which side of the component a listener stands on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Requests for the component: SERVER spans.
+    Ingress,
+    /// Requests by the component: CLIENT spans.
+    Egress,
+}
+
+/// One finished request.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The trace this span belongs to.
+    pub trace_id: TraceId,
+    /// This span.
+    pub span_id: SpanId,
+    /// The caller's span, absent on a root.
+    pub parent: Option<SpanId>,
+    /// Flags as they were handed on.
+    pub flags: Flags,
+    /// `tracestate` as it was handed on.
+    pub tracestate: Option<Box<str>>,
+    /// The untrusted context a restart left behind.
+    pub link: Option<(TraceId, SpanId, Flags)>,
+    /// Ingress or egress.
+    pub direction: Direction,
+    /// Name of the listener.
+    pub listener: Arc<str>,
+    /// When the request's head had been read.
+    pub start: Instant,
+    /// When the response's head arrived from the upstream.
+    pub headers: Option<Instant>,
+    /// When the request ended.
+    pub end: Instant,
+    /// Method as the caller wrote it.
+    pub method: Box<str>,
+    /// `http` or `https`, as the caller (ingress) or the upstream (egress) sees it.
+    pub scheme: &'static str,
+    /// Host the caller named, without port.
+    pub host: Option<Box<str>>,
+    /// Port the caller named, or the scheme's.
+    pub port: Option<u16>,
+    /// Path, unredacted as received, cut at [`MAX_TEXT`].
+    pub path: Box<str>,
+    /// Query without `?`, as received; redaction happens when the span is built.
+    pub query: Option<Box<str>>,
+    /// `user-agent`.
+    pub user_agent: Option<Box<str>>,
+    /// Address of the TCP peer: the caller on ingress, the upstream on egress.
+    pub peer: Option<SocketAddr>,
+    /// Address of the client as announced by a listed PROXY peer, else the peer's.
+    pub client: Option<IpAddr>,
+    /// `1.0`, `1.1` or `2`, as spoken with the caller (ingress) or the upstream (egress).
+    pub protocol_version: &'static str,
+    /// Whether the request's content type is `application/grpc`.
+    pub grpc: bool,
+    /// Status of the response, if one arrived or was made here.
+    pub status: Option<u16>,
+    /// `grpc-status`, from trailers or from a trailers-only answer.
+    pub grpc_status: Option<u16>,
+    /// How the request ended.
+    pub outcome: Outcome,
+    /// Attempts beyond the first.
+    pub resends: u8,
+    /// Bytes of the request's body that were relayed.
+    pub request_bytes: u64,
+    /// Bytes of the response's body that were relayed.
+    pub response_bytes: u64,
+    /// Whether the connection became a tunnel.
+    pub upgraded: bool,
+}
+
+/// How a request ended, and who is at fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The response was relayed to its end.
+    Done,
+    /// The caller went away or reset the stream; no fault of the upstream.
+    Cancelled,
+    /// The upstream or the way to it failed.
+    Upstream(Fault),
+    /// The request was refused here.
+    Refused(Fault),
+}
+
+/// A low-cardinality name for what went wrong: the value of `error.type`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Fault {
+    /// Connection to the upstream could not be made.
+    Connect,
+    /// It wasn't made within `connectTimeout`.
+    ConnectTimeout,
+    /// TLS with the upstream failed.
+    Tls,
+    /// No response head within `responseHeaderTimeout`.
+    ResponseHeaderTimeout,
+    /// The upstream closed or broke the connection.
+    ConnectionClosed,
+    /// The upstream reset the stream.
+    StreamReset,
+    /// The upstream sent something that isn't HTTP.
+    Protocol,
+    /// The caller's request was malformed.
+    BadRequest,
+    /// CONNECT where it isn't allowed.
+    MethodNotAllowed,
+    /// Request refused: the target can't be forwarded.
+    BadTarget,
+    /// A fault of our own.
+    Internal,
+}
+
+impl Fault {
+    /// The value of `error.type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect_error",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls_error",
+            Self::ResponseHeaderTimeout => "response_header_timeout",
+            Self::ConnectionClosed => "connection_closed",
+            Self::StreamReset => "stream_reset",
+            Self::Protocol => "protocol_error",
+            Self::BadRequest => "bad_request",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BadTarget => "bad_target",
+            Self::Internal => "internal_error",
+        }
+    }
+}
+
+/// Cuts a string at [`MAX_TEXT`] bytes, on a character boundary.
+pub fn text(value: &str) -> Box<str> {
+    let mut end = value.len().min(MAX_TEXT);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    value[..end].into()
+}
