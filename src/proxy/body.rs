@@ -1,0 +1,218 @@
+//! Bodies, relayed frame by frame: nothing is buffered, so back-pressure reaches both ways.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::exchange::Exchange;
+use super::gate::{Gate, PATIENCE};
+use super::head::Head;
+use super::upstream::{Lease, forward};
+use crate::context::untrusted;
+use crate::span::record::Outcome;
+
+/// A request's body on its way to the upstream.
+pub struct RequestBody {
+    inner: Option<Incoming>,
+    hold: Option<Hold>,
+    count: Option<Rc<Cell<u64>>>,
+    strip_trailers: bool,
+}
+
+struct Hold {
+    gate: Gate,
+    patience: Pin<Box<Sleep>>,
+}
+
+impl RequestBody {
+    /// Relays what the caller sends; `strip_trailers` removes context from its trailers.
+    pub fn relay(inner: Incoming, strip_trailers: bool) -> Self {
+        Self {
+            inner: Some(inner),
+            hold: None,
+            count: None,
+            strip_trailers,
+        }
+    }
+
+    /// No body.
+    pub const fn empty() -> Self {
+        Self {
+            inner: None,
+            hold: None,
+            count: None,
+            strip_trailers: false,
+        }
+    }
+
+    /// Holds the body back until the gate opens.
+    pub fn hold(&mut self, gate: Gate) {
+        let patience = Box::pin(tokio::time::sleep(PATIENCE));
+        self.hold = Some(Hold { gate, patience });
+    }
+
+    /// Counts the bytes relayed.
+    pub fn count(&mut self, count: Rc<Cell<u64>>) {
+        self.count = Some(count);
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
+        if let Some(hold) = &mut this.hold {
+            if hold.gate.poll(cx).is_pending() {
+                ready!(hold.patience.as_mut().poll(cx));
+            }
+            this.hold = None;
+        }
+        let mut frame = ready!(Pin::new(inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame {
+            if let (Some(count), Some(data)) = (&this.count, frame.data_ref()) {
+                count.set(count.get() + data.len() as u64);
+            }
+            if this.strip_trailers
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                trailers.remove_if(untrusted::is_context);
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// A response's body on its way to the caller; the exchange ends with it, exactly once.
+pub enum ResponseBody {
+    /// Relayed from the upstream.
+    Relay(Relay),
+    /// Made here.
+    Local {
+        /// The whole body.
+        bytes: Option<Bytes>,
+        /// Ends when the body is dropped.
+        exchange: Exchange,
+    },
+}
+
+/// A relayed response's body.
+pub struct Relay {
+    inner: Incoming,
+    exchange: Exchange,
+    lease: Lease,
+    strip_trailers: bool,
+}
+
+impl Relay {
+    /// Relays what the upstream sends. The lease goes back when the body has ended.
+    pub fn new(inner: Incoming, exchange: Exchange, lease: Lease, strip_trailers: bool) -> Self {
+        Self {
+            inner,
+            exchange,
+            lease,
+            strip_trailers,
+        }
+    }
+
+    fn trailers(&mut self, trailers: &mut HeaderMap) {
+        self.exchange.trailers(trailers);
+        if self.strip_trailers {
+            trailers.remove_if(untrusted::is_context);
+        }
+    }
+
+    fn ended(&mut self) {
+        self.exchange.end(Outcome::Done);
+        self.lease.give_back();
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &mut frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.exchange.relayed(data.len());
+                } else if let Some(trailers) = frame.trailers_mut() {
+                    self.trailers(trailers);
+                }
+                // The engine doesn't poll again once a known length is complete.
+                if self.inner.is_end_stream() {
+                    self.ended();
+                }
+            }
+            Some(Err(error)) => self.exchange.end(Outcome::Upstream(forward::fault(error))),
+            None => self.ended(),
+        }
+        Poll::Ready(frame)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if self.inner.is_end_stream() {
+            self.ended();
+        } else {
+            self.exchange.end(Outcome::Cancelled);
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Relay(relay) => relay.poll_frame(cx),
+            Self::Local { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Relay(relay) => relay.inner.is_end_stream(),
+            Self::Local { bytes, .. } => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Relay(relay) => relay.inner.size_hint(),
+            Self::Local { bytes, .. } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `X-Forwarded-*`, `Forwarded` (RFC 7239) and `X-Real-Ip`: who called, said once and truly.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::settings::Forwarded;
+use crate::context::trust::Trust;
+use crate::span::record::Direction;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// What is said of one connection's caller; made once per connection.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    address: Option<HeaderValue>,
+    node: Option<String>,
+    proto: HeaderValue,
+}
+
+impl Teller {
+    /// `address` is the client's (the TCP peer or the announced one), absent on unix sockets.
+    pub fn new(address: Option<IpAddr>, tls: bool) -> Self {
+        let address = address.map(|a| a.to_canonical());
+        Self {
+            address: address.and_then(|a| HeaderValue::from_str(&a.to_string()).ok()),
+            node: address.map(|a| match a {
+                IpAddr::V4(a) => a.to_string(),
+                IpAddr::V6(a) => format!("\"[{a}]\""),
+            }),
+            proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
+        }
+    }
+
+    /// Rewrites the fields of one request.
+    ///
+    /// `X-Forwarded-For` and `X-Forwarded-Proto` are always told; the others are corrected
+    /// only where the caller sent them.
+    pub fn tell(
+        &self,
+        headers: &mut HeaderMap,
+        mode: Forwarded,
+        direction: Direction,
+        trust: Trust,
+    ) {
+        match (mode, direction, trust) {
+            (Forwarded::Off, ..) | (Forwarded::Auto, Direction::Egress, _) => {}
+            (Forwarded::Replace, ..) | (Forwarded::Auto, _, Trust::Drop) => self.replace(headers),
+            (Forwarded::Append | Forwarded::Auto, ..) => self.append(headers),
+        }
+    }
+
+    fn replace(&self, headers: &mut HeaderMap) {
+        headers.remove(PORT);
+        self.set_or_remove(headers, FOR);
+        headers.insert(PROTO, self.proto.clone());
+        if headers.contains_key(REAL_IP) {
+            self.set_or_remove(headers, REAL_IP);
+        }
+        if headers.contains_key(HOST) {
+            match headers.get(header::HOST).cloned() {
+                Some(host) => headers.insert(HOST, host),
+                None => headers.remove(HOST),
+            };
+        }
+        if headers.contains_key(header::FORWARDED) {
+            match self.element() {
+                Some(element) => headers.insert(header::FORWARDED, element),
+                None => headers.remove(header::FORWARDED),
+            };
+        }
+    }
+
+    fn append(&self, headers: &mut HeaderMap) {
+        if let Some(address) = &self.address {
+            append_member(headers, FOR, address);
+        }
+        headers.entry(PROTO).or_insert_with(|| self.proto.clone());
+        if headers.contains_key(header::FORWARDED)
+            && let Some(element) = self.element()
+        {
+            append_member(headers, header::FORWARDED, &element);
+        }
+    }
+
+    fn set_or_remove(&self, headers: &mut HeaderMap, name: HeaderName) {
+        match &self.address {
+            Some(address) => headers.insert(name, address.clone()),
+            None => headers.remove(name),
+        };
+    }
+
+    fn element(&self) -> Option<HeaderValue> {
+        let node = self.node.as_ref()?;
+        let proto = self.proto.to_str().ok()?;
+        HeaderValue::try_from(format!("for={node};proto={proto}")).ok()
+    }
+}
+
+/// Adds a member to a list field, on one line: some servers read only the first.
+fn append_member(headers: &mut HeaderMap, name: HeaderName, member: &HeaderValue) {
+    if !headers.contains_key(&name) {
+        headers.insert(name, member.clone());
+        return;
+    }
+    let mut joined: Vec<u8> = Vec::new();
+    for value in headers.get_all(&name) {
+        joined.extend_from_slice(value.as_bytes());
+        joined.extend_from_slice(b", ");
+    }
+    joined.extend_from_slice(member.as_bytes());
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(name, joined);
+    }
+}

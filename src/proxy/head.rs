@@ -1,0 +1,67 @@
+//! A small view of a message's head, so that the pipeline is written once for every engine.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// What the pipeline reads and changes of a head's fields.
+pub trait Head {
+    /// Calls `f` with every field line: the lower-cased name and the value.
+    fn each<'a>(&'a self, f: impl FnMut(&'a str, &'a [u8]));
+
+    /// Values of one field, in the order they were received.
+    fn values<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]>;
+
+    /// Removes every field whose lower-cased name `f` picks; says how many names went.
+    fn remove_if(&mut self, f: impl FnMut(&str) -> bool) -> usize;
+
+    /// Removes one field, all its lines.
+    fn remove(&mut self, name: &HeaderName);
+
+    /// Replaces all lines of a field by one.
+    fn set(&mut self, name: HeaderName, value: HeaderValue);
+}
+
+impl Head for HeaderMap {
+    fn each<'a>(&'a self, mut f: impl FnMut(&'a str, &'a [u8])) {
+        for (name, value) in self {
+            f(name.as_str(), value.as_bytes());
+        }
+    }
+
+    fn values<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name).into_iter().map(HeaderValue::as_bytes)
+    }
+
+    fn remove_if(&mut self, mut f: impl FnMut(&str) -> bool) -> usize {
+        // Most requests carry nothing to remove: the list stays empty and unallocated.
+        let picked: Vec<HeaderName> = self
+            .keys()
+            .filter(|name| f(name.as_str()))
+            .cloned()
+            .collect();
+        for name in &picked {
+            HeaderMap::remove(self, name);
+        }
+        picked.len()
+    }
+
+    fn remove(&mut self, name: &HeaderName) {
+        HeaderMap::remove(self, name);
+    }
+
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.insert(name, value);
+    }
+}
+
+/// Whether a comma-separated field value names `token` (ASCII case-insensitive).
+pub fn has_token(value: &[u8], token: &str) -> bool {
+    tokens(value).any(|t| t.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// The members of a comma-separated field value, trimmed, empty ones left out.
+pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|b| *b == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|t| !t.is_empty())
+}

@@ -1,0 +1,123 @@
+//! Hop-by-hop fields end here (RFC 9110, section 7.6.1), and `Connection` can't be turned
+//! against what this proxy adds or the component relies on.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::head::{Head, has_token, tokens};
+use crate::context::untrusted;
+
+/// Fields that describe one connection and never travel on.
+const HOP_BY_HOP: &[HeaderName] = &[
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Fields a nomination leaves alone: removing them would change who the caller is, what it
+/// asks for, or how the message is framed.
+const PROTECTED: &[&str] = &[
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "proxy-authorization",
+    "te",
+    "trailer",
+];
+
+/// Beginnings of field names a nomination leaves alone.
+const PROTECTED_PREFIXES: &[&str] = &["impersonate-", "x-remote-", "x-forwarded-"];
+
+/// What the caller asked the connection to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Nothing.
+    None,
+    /// Another protocol, by `Upgrade`.
+    To(HeaderValue),
+}
+
+/// Removes hop-by-hop fields and the fields `Connection` nominates; `te: trailers` stays.
+///
+/// An upgrade to anything but `h2c` is handed back, to be asked of the upstream anew.
+pub fn strip_request(headers: &mut HeaderMap, http1: bool) -> Upgrade {
+    let upgrade = if http1 { wanted(headers) } else { Upgrade::None };
+    strip(headers);
+    keep_te_trailers(headers);
+    upgrade
+}
+
+/// The same for a response; says whether it switches protocols.
+pub fn strip_response(headers: &mut HeaderMap) -> Upgrade {
+    let upgrade = match headers.get(header::UPGRADE) {
+        Some(protocol) => Upgrade::To(protocol.clone()),
+        None => Upgrade::None,
+    };
+    strip(headers);
+    upgrade
+}
+
+/// Asks the next hop for the upgrade.
+pub fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+}
+
+fn wanted(headers: &HeaderMap) -> Upgrade {
+    let Some(protocol) = headers.get(header::UPGRADE) else {
+        return Upgrade::None;
+    };
+    let nominated = headers
+        .values(&header::CONNECTION)
+        .any(|value| has_token(value, "upgrade"));
+    let several = headers.values(&header::UPGRADE).nth(1).is_some();
+    if !nominated || several || has_token(protocol.as_bytes(), "h2c") {
+        return Upgrade::None;
+    }
+    Upgrade::To(protocol.clone())
+}
+
+fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        remove_nominated(headers);
+    }
+    headers.remove_if(|name| HOP_BY_HOP.iter().any(|hop| hop.as_str() == name));
+}
+
+fn remove_nominated(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .values(&header::CONNECTION)
+        .flat_map(tokens)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !protected(name.as_str()))
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+}
+
+fn protected(name: &str) -> bool {
+    PROTECTED.contains(&name)
+        || PROTECTED_PREFIXES.iter().any(|p| name.starts_with(p))
+        || untrusted::is_context(name)
+}
+
+fn keep_te_trailers(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::TE) {
+        return;
+    }
+    let trailers = headers
+        .values(&header::TE)
+        .any(|value| has_token(value, "trailers"));
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    } else {
+        headers.remove(header::TE);
+    }
+}

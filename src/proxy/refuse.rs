@@ -1,0 +1,91 @@
+//! Answers made here: short, plain, and in the caller's own protocol.
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderName, Response, StatusCode};
+
+use crate::span::record::Fault;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// The answer to a request that can't be forwarded, or whose upstream failed.
+///
+/// A gRPC caller gets a trailers-only response: HTTP 200 with `grpc-status`, so that its
+/// library reports the cause instead of a malformed reply.
+pub fn answer(fault: Fault, grpc: bool, text: &'static str) -> Response<Option<Bytes>> {
+    if grpc { grpc_answer(fault, text) } else { http_answer(fault, text) }
+}
+
+/// Status of a fault as HTTP tells it.
+pub const fn status(fault: Fault) -> StatusCode {
+    match fault {
+        Fault::BadRequest | Fault::BadTarget => StatusCode::BAD_REQUEST,
+        Fault::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Fault::Connect => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::ConnectTimeout | Fault::ResponseHeaderTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Fault::Tls | Fault::ConnectionClosed | Fault::StreamReset | Fault::Protocol => {
+            StatusCode::BAD_GATEWAY
+        }
+    }
+}
+
+/// Status of a fault as gRPC tells it (`doc/statuscodes.md` of gRPC).
+pub const fn grpc_status(fault: Fault) -> u16 {
+    match fault {
+        Fault::BadRequest | Fault::BadTarget | Fault::Internal => 13,
+        Fault::MethodNotAllowed => 12,
+        Fault::ConnectTimeout
+        | Fault::ResponseHeaderTimeout
+        | Fault::Connect
+        | Fault::Tls
+        | Fault::ConnectionClosed
+        | Fault::StreamReset
+        | Fault::Protocol => 14,
+    }
+}
+
+fn http_answer(fault: Fault, text: &'static str) -> Response<Option<Bytes>> {
+    let mut response = Response::new(Some(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status(fault);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    if fault == Fault::MethodNotAllowed {
+        let allowed = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE";
+        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+    }
+    response
+}
+
+fn grpc_answer(fault: Fault, text: &'static str) -> Response<Option<Bytes>> {
+    let mut response = Response::new(None);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
+    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(fault)));
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(text));
+    response
+}
+
+/// What the caller reads about a fault of the upstream's.
+pub const fn text(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Connect => "tracegate: no connection to the upstream",
+        Fault::ConnectTimeout => "tracegate: the upstream took too long to connect",
+        Fault::Tls => "tracegate: no TLS with the upstream",
+        Fault::ResponseHeaderTimeout => "tracegate: the upstream took too long to answer",
+        Fault::ConnectionClosed => "tracegate: the upstream closed the connection",
+        Fault::StreamReset => "tracegate: the upstream reset the stream",
+        Fault::Protocol => "tracegate: the upstream broke the protocol",
+        Fault::BadRequest => "tracegate: malformed request",
+        Fault::MethodNotAllowed => "tracegate: CONNECT is not allowed here",
+        Fault::BadTarget => "tracegate: expected one valid Host and a target that can be forwarded",
+        Fault::Internal => "tracegate: internal error",
+    }
+}

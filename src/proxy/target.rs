@@ -1,0 +1,97 @@
+//! The request's target, from what the caller wrote to what the upstream must read.
+//!
+//! HTTP/1 upstreams get origin-form and `Host`, HTTP/2 upstreams get `:scheme`, `:authority`
+//! and no `Host` (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
+
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{Method, Version};
+
+/// What is wrong with a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadTarget {
+    /// HTTP/1.1 without `Host`, or with more than one (RFC 9112, section 3.2).
+    Host,
+    /// Not a form that can be forwarded.
+    Form,
+}
+
+impl BadTarget {
+    /// What the caller is told.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "expected exactly one valid Host",
+            Self::Form => "expected a target in origin-form, absolute-form or asterisk-form",
+        }
+    }
+}
+
+/// Makes `Host` the one place that says who is asked, whatever form the target came in.
+///
+/// An absolute-form target's authority replaces `Host` (RFC 9112, section 3.2.2); HTTP/2's
+/// `:authority` becomes `Host`.
+pub fn normalise(parts: &mut Parts) -> Result<(), BadTarget> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next().is_some());
+    if more {
+        return Err(BadTarget::Host);
+    }
+    if let Some(authority) = parts.uri.authority() {
+        let same = host.is_some_and(|h| h.as_bytes() == authority.as_str().as_bytes());
+        if !same {
+            let value = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Host)?;
+            parts.headers.insert(header::HOST, value);
+        }
+    } else if host.is_none() && parts.version != Version::HTTP_10 {
+        return Err(BadTarget::Host);
+    }
+    if parts.method != Method::CONNECT && parts.uri.path_and_query().is_none() {
+        return Err(BadTarget::Form);
+    }
+    Ok(())
+}
+
+/// Puts the target into the form the upstream's version reads. Call after [`normalise`].
+pub fn rewrite(
+    parts: &mut Parts,
+    version: Version,
+    tls: bool,
+    host: Option<&HeaderValue>,
+) -> Result<(), BadTarget> {
+    if let Some(host) = host {
+        parts.headers.insert(header::HOST, host.clone());
+    }
+    parts.version = version;
+    if version == Version::HTTP_2 {
+        to_http2(parts, tls)
+    } else {
+        to_http1(parts)
+    }
+}
+
+fn to_http1(parts: &mut Parts) -> Result<(), BadTarget> {
+    if parts.method == Method::CONNECT || parts.uri.authority().is_none() {
+        return Ok(());
+    }
+    let path = path_of(parts)?;
+    parts.uri = Uri::from(path);
+    Ok(())
+}
+
+fn to_http2(parts: &mut Parts, tls: bool) -> Result<(), BadTarget> {
+    let path = path_of(parts)?;
+    let host = parts.headers.remove(header::HOST).ok_or(BadTarget::Host)?;
+    let authority = Authority::from_maybe_shared(bytes::Bytes::from_owner(host))
+        .map_err(|_| BadTarget::Host)?;
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(if tls { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.authority = Some(authority);
+    uri.path_and_query = Some(path);
+    parts.uri = Uri::from_parts(uri).map_err(|_| BadTarget::Form)?;
+    Ok(())
+}
+
+fn path_of(parts: &Parts) -> Result<PathAndQuery, BadTarget> {
+    parts.uri.path_and_query().cloned().ok_or(BadTarget::Form)
+}

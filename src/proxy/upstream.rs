@@ -1,0 +1,160 @@
+//! One worker's way to one upstream: connections kept, shared and retired.
+
+pub mod connect;
+pub mod forward;
+pub mod h1;
+pub mod h2;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use self::connect::{Connected, Dialer};
+use super::settings::{UpstreamProtocol, UpstreamSettings};
+use crate::listen::tls::TlsError;
+use crate::metrics;
+use crate::span::record::Fault;
+
+/// HTTP's version on a connection to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// What a request asks of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The version the caller spoke; configuration and ALPN may say otherwise.
+    Like(Version),
+    /// HTTP/1.1 whatever the caller spoke: upgrades.
+    Http1,
+}
+
+/// One worker's connections to one upstream.
+pub struct Upstream {
+    settings: UpstreamSettings,
+    dialer: Rc<Dialer>,
+    h1: Rc<h1::Pool>,
+    h2: Rc<h2::Pool>,
+    /// What ALPN chose last; the next request looks there first.
+    learned: Cell<Option<Version>>,
+}
+
+/// A connection to send one request on.
+pub enum Checkout {
+    /// Alone on an HTTP/1.1 connection.
+    Http1(h1::Checkout),
+    /// A stream of a shared HTTP/2 connection.
+    Http2(h2::Checkout),
+}
+
+/// A hold on a connection while its response is relayed.
+pub enum Lease {
+    /// Goes back to the pool when the response has ended.
+    Http1(Option<h1::Checkout>),
+    /// Counts as a stream until dropped.
+    Http2 {
+        /// The count.
+        _slot: h2::Slot,
+    },
+    /// The connection became a tunnel.
+    Tunnel,
+}
+
+impl Lease {
+    /// The response has been read to its end.
+    pub fn give_back(&mut self) {
+        if let Self::Http1(checkout) = self
+            && let Some(checkout) = checkout.take()
+        {
+            checkout.give_back();
+        }
+    }
+}
+
+impl Upstream {
+    /// Loads TLS material; connects to nothing yet.
+    pub fn new(
+        settings: &UpstreamSettings,
+        limits: connect::HeadLimits,
+        metrics: Arc<metrics::Shard>,
+        listener: usize,
+    ) -> Result<Rc<Self>, TlsError> {
+        let dialer = Rc::new(Dialer::new(settings, limits, metrics, listener)?);
+        Ok(Rc::new(Self {
+            settings: settings.clone(),
+            h1: h1::Pool::new(),
+            h2: h2::Pool::new(Rc::clone(&dialer)),
+            dialer,
+            learned: Cell::new(None),
+        }))
+    }
+
+    /// What replaces `Host`.
+    pub fn host(&self) -> Option<&HeaderValue> {
+        self.settings.host.as_ref()
+    }
+
+    /// Whether requests go out over TLS.
+    pub fn tls(&self) -> bool {
+        self.settings.tls.is_some()
+    }
+
+    /// The settings this was made from.
+    pub fn settings(&self) -> &UpstreamSettings {
+        &self.settings
+    }
+
+    /// A connection for one request: kept ones first.
+    ///
+    /// `fresh` refuses HTTP/1.1 connections that were used before.
+    pub async fn checkout(&self, need: Need, fresh: bool) -> Result<Checkout, Fault> {
+        match self.version(need) {
+            Some(Version::Http1) => {
+                if !fresh && let Some(kept) = self.h1.take().await {
+                    return Ok(Checkout::Http1(kept));
+                }
+                let connected = self.dialer.dial(Some(Version::Http1)).await?;
+                self.h1.open(&self.dialer, connected.io).await.map(Checkout::Http1)
+            }
+            Some(Version::Http2) => match self.h2.take().await {
+                Ok(stream) => Ok(Checkout::Http2(stream)),
+                Err(h2::TakeError::Fault(fault)) => Err(fault),
+                Err(h2::TakeError::SpeaksHttp1) => {
+                    self.learned.set(Some(Version::Http1));
+                    Box::pin(self.checkout(Need::Http1, fresh)).await
+                }
+            },
+            None => self.learn().await,
+        }
+    }
+
+    /// Forgets connections that have been idle too long.
+    pub fn sweep(&self) {
+        self.h1.sweep();
+    }
+
+    fn version(&self, need: Need) -> Option<Version> {
+        match (need, self.settings.protocol, self.tls()) {
+            (Need::Http1, ..) | (_, UpstreamProtocol::Http1, _) => Some(Version::Http1),
+            (_, UpstreamProtocol::Http2, _) => Some(Version::Http2),
+            (Need::Like(version), UpstreamProtocol::Auto, false) => Some(version),
+            (_, UpstreamProtocol::Auto, true) => self.learned.get(),
+        }
+    }
+
+    /// First connection over TLS with a free choice: ALPN says what is spoken.
+    async fn learn(&self) -> Result<Checkout, Fault> {
+        let Connected { io, version } = self.dialer.dial(None).await?;
+        self.learned.set(Some(version));
+        match version {
+            Version::Http1 => self.h1.open(&self.dialer, io).await.map(Checkout::Http1),
+            Version::Http2 => self.h2.open(io).await.map(Checkout::Http2),
+        }
+    }
+}

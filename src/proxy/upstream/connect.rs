@@ -1,0 +1,207 @@
+//! Making connections: name, address, TCP or unix socket, TLS.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::Version;
+use crate::listen::stream::{Plain, Stream};
+use crate::listen::tls::TlsError;
+use crate::listen::tls_client;
+use crate::metrics;
+use crate::proxy::settings::{Target, UpstreamProtocol, UpstreamSettings};
+use crate::span::record::Fault;
+
+const H2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Bounds on a response's head.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Bytes.
+    pub bytes: usize,
+    /// Fields.
+    pub fields: usize,
+}
+
+impl HeadLimits {
+    /// Bytes, as HTTP/2 counts them.
+    pub fn bytes_u32(&self) -> u32 {
+        u32::try_from(self.bytes).unwrap_or(u32::MAX)
+    }
+}
+
+/// A connection and what is spoken on it.
+pub struct Connected {
+    /// The byte stream.
+    pub io: Stream,
+    /// As asked for, or as ALPN chose.
+    pub version: Version,
+}
+
+/// Makes connections to one upstream.
+pub struct Dialer {
+    settings: UpstreamSettings,
+    tls: Option<Tls>,
+    limits: HeadLimits,
+    metrics: Arc<metrics::Shard>,
+    listener: usize,
+}
+
+/// One configuration per set of versions offered: ALPN is part of it.
+struct Tls {
+    name: ServerName<'static>,
+    any: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+}
+
+impl Dialer {
+    /// Loads TLS material.
+    pub fn new(
+        settings: &UpstreamSettings,
+        limits: HeadLimits,
+        metrics: Arc<metrics::Shard>,
+        listener: usize,
+    ) -> Result<Self, TlsError> {
+        let tls = match &settings.tls {
+            None => None,
+            Some(tls) => {
+                let offering = |alpn: &[&[u8]]| {
+                    tls_client::client_config(tls.ca_file.as_deref(), tls.identity.as_ref(), alpn)
+                };
+                Some(Tls {
+                name: tls_client::server_name(name(settings))?,
+                any: offering(&[H2, HTTP_1_1])?,
+                http1: offering(&[HTTP_1_1])?,
+                http2: offering(&[H2])?,
+            })}
+        };
+        Ok(Self {
+            settings: settings.clone(),
+            tls,
+            limits,
+            metrics,
+            listener,
+        })
+    }
+
+    /// Bounds on a response's head.
+    pub const fn head_limits(&self) -> HeadLimits {
+        self.limits
+    }
+
+    /// Bound on connecting.
+    pub const fn connect_timeout(&self) -> Duration {
+        self.settings.connect_timeout
+    }
+
+    /// HTTP/2 ping interval.
+    pub const fn http2_ping(&self) -> Option<Duration> {
+        self.settings.http2_ping
+    }
+
+    /// How long a ping may stay unanswered.
+    pub const fn ping_timeout(&self) -> Duration {
+        self.settings.ping_timeout
+    }
+
+    /// Connects, TLS handshake included; `None` lets ALPN choose the version.
+    pub async fn dial(&self, version: Option<Version>) -> Result<Connected, Fault> {
+        let attempt = self.attempt(version);
+        let outcome = tokio::time::timeout(self.settings.connect_timeout, attempt)
+            .await
+            .unwrap_or(Err(Fault::ConnectTimeout));
+        let counters = self.metrics.listener(self.listener);
+        match &outcome {
+            Ok(_) => counters.upstream_connected(),
+            Err(_) => counters.upstream_connect_error(),
+        }
+        outcome
+    }
+
+    async fn attempt(&self, version: Option<Version>) -> Result<Connected, Fault> {
+        let Some(tls) = &self.tls else {
+            return Ok(Connected {
+                io: Stream::Plain(self.socket().await?),
+                version: version.unwrap_or(Version::Http1),
+            });
+        };
+        let config = match (version, self.settings.protocol) {
+            (Some(Version::Http1), _) => &tls.http1,
+            (Some(Version::Http2), UpstreamProtocol::Http2) => &tls.http2,
+            _ => &tls.any,
+        };
+        let stream = TlsConnector::from(Arc::clone(config))
+            .connect(tls.name.clone(), self.socket().await?)
+            .await
+            .map_err(|_| Fault::Tls)?;
+        let chosen = match stream.get_ref().1.alpn_protocol() {
+            Some(H2) => Version::Http2,
+            Some(_) => Version::Http1,
+            // A peer without ALPN speaks what was asked for; HTTP/1.1 if nothing was.
+            None => version.unwrap_or(Version::Http1),
+        };
+        Ok(Connected {
+            version: chosen,
+            io: Stream::ClientTls(stream),
+        })
+    }
+
+    async fn socket(&self) -> Result<Plain, Fault> {
+        match &self.settings.target {
+            Target::Unix(path) => UnixStream::connect(path)
+                .await
+                .map(Plain::Unix)
+                .map_err(|_| Fault::Connect),
+            Target::Tcp { host, port } => {
+                let socket = tcp(host, *port).await?;
+                self.tune(&socket);
+                Ok(Plain::Tcp(socket))
+            }
+        }
+    }
+
+    /// Best effort: a connection without these options still works.
+    fn tune(&self, socket: &TcpStream) {
+        let _ = socket.set_nodelay(true);
+        if let Some(time) = self.settings.tcp_keepalive {
+            let keepalive = TcpKeepalive::new().with_time(time).with_interval(time);
+            let _ = SockRef::from(socket).set_tcp_keepalive(&keepalive);
+        }
+    }
+}
+
+/// Every address of a name in turn; the bound on the whole is the caller's.
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, Fault> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return TcpStream::connect(SocketAddr::new(address, port))
+            .await
+            .map_err(|_| Fault::Connect);
+    }
+    let addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|_| Fault::Connect)?;
+    for address in addresses {
+        if let Ok(socket) = TcpStream::connect(address).await {
+            return Ok(socket);
+        }
+    }
+    Err(Fault::Connect)
+}
+
+/// The name to verify: as configured, else the URL's host.
+fn name(settings: &UpstreamSettings) -> &str {
+    let configured = settings.tls.as_ref().and_then(|t| t.server_name.as_deref());
+    match (configured, &settings.target) {
+        (Some(name), _) => name,
+        (None, Target::Tcp { host, .. }) => host,
+        (None, Target::Unix(_)) => "localhost",
+    }
+}

@@ -1,0 +1,129 @@
+//! HTTP/1.1 connections to an upstream: one request at a time, kept while healthy.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+use super::connect::Dialer;
+use crate::listen::stream::Stream;
+use crate::proxy::body::RequestBody;
+use crate::span::record::Fault;
+
+/// Idle connections kept per worker and upstream.
+const MAX_IDLE: usize = 256;
+
+/// How long an idle connection is kept. Below the common servers' own limits (nginx 75 s).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a connection may need to become ready again after a response has ended: longer
+/// means that its request is still being sent.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Idle connections, the last used first.
+pub struct Pool {
+    idle: RefCell<Vec<Idle>>,
+}
+
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
+}
+
+/// A connection taken from the pool, or a new one.
+pub struct Checkout {
+    /// Sends one request.
+    pub sender: SendRequest<RequestBody>,
+    /// Whether it has carried a request before.
+    pub reused: bool,
+    pool: Weak<Pool>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self {
+            idle: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// The last used connection that is still open.
+    pub async fn take(self: &Rc<Self>) -> Option<Checkout> {
+        loop {
+            let mut idle = self.idle.borrow_mut().pop()?;
+            if idle.sender.is_ready() || ready(&mut idle.sender).await {
+                return Some(Checkout {
+                    sender: idle.sender,
+                    reused: true,
+                    pool: Rc::downgrade(self),
+                });
+            }
+        }
+    }
+
+    /// Starts HTTP/1.1 on a new connection.
+    pub async fn open(self: &Rc<Self>, dialer: &Dialer, io: Stream) -> Result<Checkout, Fault> {
+        let limits = dialer.head_limits();
+        let (sender, connection) = Builder::new()
+            .preserve_header_case(true)
+            .max_headers(limits.fields)
+            .max_header_size(limits.bytes)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(|_| Fault::Connect)?;
+        tokio::task::spawn_local(async move {
+            // The request that was under way learns of the error through its own future.
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(Checkout {
+            sender,
+            reused: false,
+            pool: Rc::downgrade(self),
+        })
+    }
+
+    /// Closes connections that have been idle too long, or were closed by the upstream.
+    pub fn sweep(&self) {
+        self.idle
+            .borrow_mut()
+            .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_TIMEOUT);
+    }
+
+    fn put(&self, sender: SendRequest<RequestBody>) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle {
+                sender,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+impl Checkout {
+    /// The response has ended: the connection is kept if it can carry another request.
+    pub fn give_back(mut self) {
+        let Some(pool) = self.pool.upgrade() else {
+            return;
+        };
+        if self.sender.is_ready() {
+            pool.put(self.sender);
+        } else if !self.sender.is_closed() {
+            tokio::task::spawn_local(async move {
+                if ready(&mut self.sender).await {
+                    pool.put(self.sender);
+                }
+            });
+        }
+    }
+}
+
+async fn ready(sender: &mut SendRequest<RequestBody>) -> bool {
+    matches!(
+        tokio::time::timeout(SETTLE, sender.ready()).await,
+        Ok(Ok(()))
+    )
+}
