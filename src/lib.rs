@@ -9,7 +9,10 @@
 pub mod admin;
 pub mod context;
 pub mod export;
+pub mod lifecycle;
 pub mod listen;
+pub mod logging;
+pub mod metrics;
 pub mod proxy;
 pub mod sample;
 pub mod span;

@@ -1,0 +1,126 @@
+//! Descriptors handed over by systemd's socket activation protocol (`sd_listen_fds(3)`).
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd, ioctl_fionbio};
+use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
+
+use super::Listener;
+use super::error::{BindError, Reason};
+
+/// The name that the protocol gives to descriptors passed without one.
+const UNNAMED: &str = "unknown";
+/// More descriptors than this are taken for a broken environment.
+const MOST: u32 = 1024;
+
+/// Descriptors that were handed over and that no listener has claimed yet.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    unclaimed: Vec<(String, OwnedFd)>,
+}
+
+/// The environment speaks the protocol, but wrongly.
+#[derive(Debug)]
+pub struct InheritError {
+    found: String,
+}
+
+impl fmt::Display for InheritError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "LISTEN_FDS: expected the number of passed descriptors, at most {MOST}, \
+             and LISTEN_PID a process id; found {}",
+            self.found
+        )
+    }
+}
+
+impl std::error::Error for InheritError {}
+
+impl Inherited {
+    /// Takes what the environment announces. Call it once, before anything else opens a
+    /// descriptor: the protocol gives numbers, and a number that was announced but not passed
+    /// could otherwise be somebody else's.
+    ///
+    /// # Errors
+    /// When the variables are set for this process and can't be read.
+    pub fn from_env() -> Result<Self, InheritError> {
+        let announced = std::env::var("LISTEN_FDS").unwrap_or_default();
+        if !plausible(&announced) {
+            return Err(InheritError { found: announced });
+        }
+        let passed = sd_listen_fds::get().map_err(|error| InheritError {
+            found: error.to_string(),
+        })?;
+        Ok(Self::new(passed.into_iter().map(|(name, fd)| {
+            (name.unwrap_or_else(|| UNNAMED.to_owned()), fd.into_std())
+        })))
+    }
+
+    /// Takes descriptors as given, in the order in which those of one name are claimed.
+    pub fn new(passed: impl IntoIterator<Item = (String, OwnedFd)>) -> Self {
+        Self {
+            unclaimed: passed.into_iter().collect(),
+        }
+    }
+
+    /// Names of descriptors that no listener claimed: worth a warning once all are bound.
+    pub fn unclaimed(&self) -> impl Iterator<Item = &str> {
+        self.unclaimed.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Takes the first unclaimed descriptor of that name, which must be a listening stream
+    /// socket.
+    pub(super) fn claim(&mut self, name: &str) -> Result<Listener, BindError> {
+        let fail = |expected, reason| BindError::new(format!("fd:{name}"), expected, reason);
+        let Some(at) = self.unclaimed.iter().position(|(own, _)| own == name) else {
+            return Err(fail(
+                "a descriptor of that name in LISTEN_FDNAMES",
+                Reason::NoDescriptor {
+                    unclaimed: self.unclaimed().map(str::to_owned).collect(),
+                },
+            ));
+        };
+        let (_, fd) = self.unclaimed.remove(at);
+        let family = listening(&fd)
+            .map_err(|reason| fail("a listening TCP or unix stream socket", reason))?;
+        prepare(&fd).map_err(|error| fail("a usable descriptor", Reason::Io(error.into())))?;
+        Ok(if family == AddressFamily::UNIX {
+            Listener::Unix(fd.into())
+        } else {
+            Listener::Tcp(fd.into())
+        })
+    }
+}
+
+/// Whether the number of descriptors can be believed; absent and empty mean none.
+fn plausible(announced: &str) -> bool {
+    announced.is_empty() || announced.parse::<u32>().is_ok_and(|count| count <= MOST)
+}
+
+/// The family of a listening stream socket.
+fn listening(fd: &OwnedFd) -> Result<AddressFamily, Reason> {
+    let not = |found| Err(Reason::NotAListener { found });
+    let Ok(kind) = socket_type(fd) else {
+        return not("not a socket");
+    };
+    if kind != SocketType::STREAM {
+        return not("not a stream socket");
+    }
+    if !socket_acceptconn(fd).map_err(|error| Reason::Io(error.into()))? {
+        return not("a socket that does not listen");
+    }
+    match socket_domain(fd).map_err(|error| Reason::Io(error.into()))? {
+        family @ (AddressFamily::INET | AddressFamily::INET6 | AddressFamily::UNIX) => Ok(family),
+        _ => not("a socket of another family"),
+    }
+}
+
+/// Makes it non-blocking, and keeps it from processes that this one may start.
+fn prepare(fd: &OwnedFd) -> rustix::io::Result<()> {
+    ioctl_fionbio(fd, true)?;
+    fcntl_setfd(fd, fcntl_getfd(fd)? | FdFlags::CLOEXEC)
+}

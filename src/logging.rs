@@ -1,0 +1,2 @@
+//! Logs: structured, to standard error.
+
