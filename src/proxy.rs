@@ -1,3 +1,21 @@
 //! The way of a request: strip, judge, decide, inject, forward, relay, end.
 
+pub mod activity;
+pub mod body;
+pub mod connection;
+pub mod exchange;
+pub mod forwarded;
+pub mod gate;
+pub mod head;
+pub mod hop;
+pub mod listener;
+pub mod local;
+pub mod refuse;
+pub mod service;
 pub mod settings;
+pub mod target;
+pub mod trace;
+pub mod tunnel;
+pub mod upstream;
+pub mod values;
+pub mod worker;

@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use super::activity::Open;
 use super::exchange::Exchange;
 use super::gate::{Gate, PATIENCE};
 use super::head::Head;
@@ -108,17 +109,19 @@ impl Body for RequestBody {
     }
 }
 
-/// A response's body on its way to the caller; the exchange ends with it, exactly once.
+/// A response's body on its way to the caller.
 pub enum ResponseBody {
-    /// Relayed from the upstream.
+    /// Relayed from the upstream; the exchange ends with it, exactly once.
     Relay(Relay),
-    /// Made here.
+    /// Made here; the exchange has ended already.
     Local {
         /// The whole body.
         bytes: Option<Bytes>,
-        /// Ends when the body is dropped.
-        exchange: Exchange,
+        /// The request is open until the answer has been taken.
+        _open: Open,
     },
+    /// None: the connection becomes a tunnel.
+    Empty,
 }
 
 /// A relayed response's body.
@@ -127,16 +130,24 @@ pub struct Relay {
     exchange: Exchange,
     lease: Lease,
     strip_trailers: bool,
+    _open: Open,
 }
 
 impl Relay {
     /// Relays what the upstream sends. The lease goes back when the body has ended.
-    pub fn new(inner: Incoming, exchange: Exchange, lease: Lease, strip_trailers: bool) -> Self {
+    pub fn new(
+        inner: Incoming,
+        exchange: Exchange,
+        lease: Lease,
+        strip_trailers: bool,
+        open: Open,
+    ) -> Self {
         Self {
             inner,
             exchange,
             lease,
             strip_trailers,
+            _open: open,
         }
     }
 
@@ -197,6 +208,7 @@ impl Body for ResponseBody {
         match self.get_mut() {
             Self::Relay(relay) => relay.poll_frame(cx),
             Self::Local { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Empty => Poll::Ready(None),
         }
     }
 
@@ -204,6 +216,7 @@ impl Body for ResponseBody {
         match self {
             Self::Relay(relay) => relay.inner.is_end_stream(),
             Self::Local { bytes, .. } => bytes.is_none(),
+            Self::Empty => true,
         }
     }
 
@@ -213,6 +226,7 @@ impl Body for ResponseBody {
             Self::Local { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
+            Self::Empty => SizeHint::with_exact(0),
         }
     }
 }

@@ -97,8 +97,8 @@ impl Exchange {
         }
     }
 
-    /// Answered here, for this reason.
-    pub fn refused(&mut self, fault: Fault) {
+    /// Counts a request that is answered here instead of being forwarded.
+    pub fn count_refusal(&self, fault: Fault) {
         let reason = match fault {
             Fault::BadRequest => RequestRefusal::BadRequest,
             Fault::BadTarget => RequestRefusal::BadTarget,
@@ -106,7 +106,6 @@ impl Exchange {
             _ => RequestRefusal::Internal,
         };
         self.counters.request_refused(reason);
-        self.end(Outcome::Refused(fault));
     }
 
     /// Ends the request; later calls change nothing.
@@ -121,7 +120,9 @@ impl Exchange {
         if let Some(mut record) = self.record.take() {
             record.end = now;
             record.outcome = outcome;
-            record.request_bytes = self.request_bytes.as_ref().map_or(0, |c| c.get());
+            if let Some(counter) = &self.request_bytes {
+                record.request_bytes = counter.get();
+            }
             self.worker.export(record);
         }
     }

@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use self::connect::{Connected, Dialer};
-use super::settings::{UpstreamProtocol, UpstreamSettings};
-use crate::listen::tls::TlsError;
-use crate::metrics;
+use self::connect::{Connected, Dialer, UpstreamTls};
+use super::settings::{Settings, UpstreamProtocol, UpstreamSettings};
+use crate::metrics::shard::ListenerShard;
 use crate::span::record::Fault;
 
 /// HTTP's version on a connection to an upstream.
@@ -78,21 +77,30 @@ impl Lease {
 }
 
 impl Upstream {
-    /// Loads TLS material; connects to nothing yet.
+    /// Connects to nothing yet.
     pub fn new(
-        settings: &UpstreamSettings,
-        limits: connect::HeadLimits,
-        metrics: Arc<metrics::Shard>,
-        listener: usize,
-    ) -> Result<Rc<Self>, TlsError> {
-        let dialer = Rc::new(Dialer::new(settings, limits, metrics, listener)?);
-        Ok(Rc::new(Self {
-            settings: settings.clone(),
+        settings: &Settings,
+        tls: Option<Arc<UpstreamTls>>,
+        counters: &Arc<ListenerShard>,
+    ) -> Rc<Self> {
+        let dialer = Rc::new(Dialer::new(settings, tls, counters));
+        Rc::new(Self {
+            settings: settings.upstream.clone(),
             h1: h1::Pool::new(),
             h2: h2::Pool::new(Rc::clone(&dialer)),
             dialer,
             learned: Cell::new(None),
-        }))
+        })
+    }
+
+    /// Whether it is what these settings ask for: then its connections stay.
+    pub fn serves(&self, settings: &UpstreamSettings, tls: Option<&Arc<UpstreamTls>>) -> bool {
+        let same_tls = match (self.dialer.tls(), tls) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        same_tls && self.settings == *settings
     }
 
     /// What replaces `Host`.

@@ -12,10 +12,10 @@ use tokio_rustls::TlsConnector;
 
 use super::Version;
 use crate::listen::stream::{Plain, Stream};
-use crate::listen::tls::TlsError;
+use crate::listen::pem::TlsError;
 use crate::listen::tls_client;
-use crate::metrics;
-use crate::proxy::settings::{Target, UpstreamProtocol, UpstreamSettings};
+use crate::metrics::shard::ListenerShard;
+use crate::proxy::settings::{Settings, Target, UpstreamProtocol, UpstreamSettings};
 use crate::span::record::Fault;
 
 const H2: &[u8] = b"h2";
@@ -48,48 +48,62 @@ pub struct Connected {
 /// Makes connections to one upstream.
 pub struct Dialer {
     settings: UpstreamSettings,
-    tls: Option<Tls>,
+    tls: Option<Arc<UpstreamTls>>,
     limits: HeadLimits,
-    metrics: Arc<metrics::Shard>,
-    listener: usize,
+    counters: Arc<ListenerShard>,
 }
 
-/// One configuration per set of versions offered: ALPN is part of it.
-struct Tls {
+/// TLS towards an upstream: one configuration per set of versions offered, as ALPN is part of it.
+#[derive(Debug)]
+pub struct UpstreamTls {
     name: ServerName<'static>,
     any: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
 }
 
-impl Dialer {
-    /// Loads TLS material.
-    pub fn new(
-        settings: &UpstreamSettings,
-        limits: HeadLimits,
-        metrics: Arc<metrics::Shard>,
-        listener: usize,
-    ) -> Result<Self, TlsError> {
-        let tls = match &settings.tls {
-            None => None,
-            Some(tls) => {
-                let offering = |alpn: &[&[u8]]| {
-                    tls_client::client_config(tls.ca_file.as_deref(), tls.identity.as_ref(), alpn)
-                };
-                Some(Tls {
-                name: tls_client::server_name(name(settings))?,
-                any: offering(&[H2, HTTP_1_1])?,
-                http1: offering(&[HTTP_1_1])?,
-                http2: offering(&[H2])?,
-            })}
+impl UpstreamTls {
+    /// Loads certificates and keys, if the upstream is reached over TLS.
+    ///
+    /// # Errors
+    /// When a file can't be read or used, or the name to verify is none.
+    pub fn load(settings: &UpstreamSettings) -> Result<Option<Arc<Self>>, TlsError> {
+        let Some(tls) = &settings.tls else {
+            return Ok(None);
         };
-        Ok(Self {
-            settings: settings.clone(),
+        let offering = |alpn: &[&[u8]]| {
+            tls_client::client_config(tls.ca_file.as_deref(), tls.identity.as_ref(), alpn)
+        };
+        Ok(Some(Arc::new(Self {
+            name: tls_client::server_name(name(settings))?,
+            any: offering(&[H2, HTTP_1_1])?,
+            http1: offering(&[HTTP_1_1])?,
+            http2: offering(&[H2])?,
+        })))
+    }
+}
+
+impl Dialer {
+    /// Connects to nothing yet.
+    pub fn new(
+        settings: &Settings,
+        tls: Option<Arc<UpstreamTls>>,
+        counters: &Arc<ListenerShard>,
+    ) -> Self {
+        Self {
+            settings: settings.upstream.clone(),
             tls,
-            limits,
-            metrics,
-            listener,
-        })
+            limits: HeadLimits {
+                bytes: settings.limits.max_header_bytes,
+                fields: settings.limits.max_headers,
+            },
+            counters: Arc::clone(counters),
+        }
+    }
+
+    /// TLS towards the upstream.
+    pub const fn tls(&self) -> Option<&Arc<UpstreamTls>> {
+        self.tls.as_ref()
     }
 
     /// Bounds on a response's head.
@@ -118,10 +132,9 @@ impl Dialer {
         let outcome = tokio::time::timeout(self.settings.connect_timeout, attempt)
             .await
             .unwrap_or(Err(Fault::ConnectTimeout));
-        let counters = self.metrics.listener(self.listener);
         match &outcome {
-            Ok(_) => counters.upstream_connected(),
-            Err(_) => counters.upstream_connect_error(),
+            Ok(_) => self.counters.upstream_connected(),
+            Err(_) => self.counters.upstream_connect_failed(),
         }
         outcome
     }

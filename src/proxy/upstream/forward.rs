@@ -7,12 +7,13 @@
 use std::error::Error as _;
 use std::rc::Rc;
 
-use http::{Request, Response};
+use http::{Request, Response, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{Checkout, Lease, Need, Upstream, Version};
 use crate::proxy::body::RequestBody;
+use crate::proxy::gate::Gate;
 use crate::proxy::target;
 use crate::span::record::Fault;
 
@@ -48,6 +49,7 @@ pub async fn forward(
     upstream: &Rc<Upstream>,
     mut request: Request<RequestBody>,
     need: Need,
+    gate: Option<&Gate>,
 ) -> Result<Answer, Failure> {
     let mut resends = 0;
     loop {
@@ -58,6 +60,11 @@ pub async fn forward(
             Checkout::Http1(_) => Version::Http1,
             Checkout::Http2(_) => Version::Http2,
         };
+        if let (Some(gate), Version::Http2) = (gate, version) {
+            // Interim responses don't come through on HTTP/2: there is no word to wait for.
+            gate.open();
+            request.headers_mut().remove(header::EXPECT);
+        }
         let sent = rewrite(upstream, request, version).map_err(fail)?;
         match attempt(sent, checkout).await {
             Ok((response, lease)) => {

@@ -1,0 +1,231 @@
+//! When a connection is idle, and when its caller dawdles over a head.
+//!
+//! The engine's own head timer runs on idle keep-alive too and so would override a longer idle
+//! limit. Here a connection is looked at a few times per limit instead; a request costs it two
+//! relaxed stores.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::listen::settings::Limits;
+
+/// What a connection is doing; written on its own thread only.
+#[derive(Debug, Default)]
+pub struct Activity {
+    /// Requests, streams and tunnels that are open.
+    open: AtomicU32,
+    /// Requests begun, ever.
+    begun: AtomicU64,
+    /// Bytes have come since the last request was answered.
+    reading: AtomicBool,
+}
+
+/// An open request; not any more when dropped.
+#[derive(Debug)]
+pub struct Open(Arc<Activity>);
+
+impl Activity {
+    /// A connection whose first head is awaited.
+    pub fn new() -> Arc<Self> {
+        let activity = Self::default();
+        activity.reading.store(true, Relaxed);
+        Arc::new(activity)
+    }
+
+    /// A request's head is complete.
+    pub fn begin(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Relaxed);
+        self.begun.fetch_add(1, Relaxed);
+        self.reading.store(false, Relaxed);
+        Open(Arc::clone(self))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Why a connection should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// A head is not complete in time.
+    Head,
+    /// Nothing has been open for too long.
+    Idle,
+}
+
+/// Looks at a connection until one of its limits is over.
+///
+/// It looks four times per limit, so that a limit is overrun by a quarter at the most.
+pub async fn overdue(activity: &Activity, limits: &Limits) -> Overdue {
+    let shortest = limits.header_timeout.min(limits.idle_timeout);
+    let tick = (shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(10));
+    let mut watch = Watch {
+        since: Instant::now(),
+        seen: Seen::of(activity),
+    };
+    loop {
+        tokio::time::sleep(tick).await;
+        if let Some(overdue) = watch.look(activity, limits, Instant::now()) {
+            return overdue;
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    begun: u64,
+    reading: bool,
+}
+
+struct Watch {
+    since: Instant,
+    seen: Seen,
+}
+
+impl Seen {
+    fn of(activity: &Activity) -> Self {
+        Self {
+            begun: activity.begun.load(Relaxed),
+            reading: activity.reading.load(Relaxed),
+        }
+    }
+}
+
+impl Watch {
+    fn look(&mut self, activity: &Activity, limits: &Limits, now: Instant) -> Option<Overdue> {
+        let seen = Seen::of(activity);
+        if activity.open.load(Relaxed) > 0 || seen != self.seen {
+            self.seen = seen;
+            self.since = now;
+            return None;
+        }
+        let quiet = now.duration_since(self.since);
+        if seen.reading && quiet >= limits.header_timeout {
+            Some(Overdue::Head)
+        } else if !seen.reading && quiet >= limits.idle_timeout {
+            Some(Overdue::Idle)
+        } else {
+            None
+        }
+    }
+}
+
+/// A byte stream that notes when its caller has begun to send.
+pub struct Noted<S> {
+    inner: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Noted<S> {
+    /// Notes what is read from `inner`.
+    pub const fn new(inner: S, activity: Arc<Activity>) -> Self {
+        Self { inner, activity }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if buf.filled().len() > before && self.activity.open.load(Relaxed) == 0 {
+            self.activity.reading.store(true, Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        max_header_bytes: 65_536,
+        max_headers: 256,
+        header_timeout: Duration::from_secs(4),
+        idle_timeout: Duration::from_secs(40),
+        max_connections: 1,
+        max_concurrent_streams: 1,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_never_completes_a_head_is_overdue_after_the_header_timeout() {
+        let (activity, start) = (Activity::new(), Instant::now());
+        assert_eq!(overdue(&activity, &LIMITS).await, Overdue::Head);
+        assert!(start.elapsed() >= LIMITS.header_timeout);
+        assert!(start.elapsed() <= LIMITS.header_timeout * 5 / 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_outlives_the_header_timeout() {
+        let (activity, start) = (Activity::new(), Instant::now());
+        drop(activity.begin());
+        assert_eq!(overdue(&activity, &LIMITS).await, Overdue::Idle);
+        assert!(start.elapsed() >= LIMITS.idle_timeout);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_request_is_never_overdue() {
+        let activity = Activity::new();
+        let _open = activity.begin();
+        let waited = tokio::time::timeout(LIMITS.idle_timeout * 10, overdue(&activity, &LIMITS));
+        assert!(waited.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_time_counts_from_the_end_of_the_last_request() {
+        let (activity, start) = (Activity::new(), Instant::now());
+        let open = activity.begin();
+        let wait = overdue(&activity, &LIMITS);
+        let end = async {
+            tokio::time::sleep(LIMITS.idle_timeout * 2).await;
+            drop(open);
+        };
+        let (overdue, ()) = tokio::join!(wait, end);
+        assert_eq!(overdue, Overdue::Idle);
+        assert!(start.elapsed() >= LIMITS.idle_timeout * 3 - LIMITS.header_timeout);
+    }
+}

@@ -1,0 +1,215 @@
+//! One caller's connection: from the socket to its last request.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::activity::{Activity, Noted, Overdue, overdue};
+use super::forwarded::Teller;
+use super::listener::{Listener, Slot};
+use super::local::LocalExecutor;
+use super::service;
+use super::worker::{Guards, Worker};
+use crate::context::trust::Caller;
+use crate::lifecycle::Wait;
+use crate::listen::accept::Accepted;
+use crate::listen::handshake::{self, Established, Refused};
+use crate::listen::settings::Limits;
+use crate::listen::sniff;
+use crate::listen::stream::{Prefixed, Stream};
+use crate::metrics::labels::{Refusal, RequestRefusal};
+
+/// Bytes a caller may send ahead on one stream.
+const STREAM_WINDOW: u32 = 512 * 1024;
+
+/// Bytes a caller may send ahead on one connection.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Bytes of a response that may wait for a slow reader, per stream.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// Callers with open streams are asked for a sign of life this often.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+
+type Io = TokioIo<Noted<Prefixed<Stream>>>;
+
+/// What the requests of one connection have in common.
+pub struct Connection {
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
+    /// Where its listener's current settings are found.
+    pub slot: Rc<Slot>,
+    /// Who calls.
+    pub caller: Caller,
+    /// The TCP peer.
+    pub peer: Option<SocketAddr>,
+    /// The address the caller connected to.
+    pub local: Option<SocketAddr>,
+    /// Whether the caller speaks TLS.
+    pub tls: bool,
+    /// Whether the caller speaks HTTP/2.
+    pub http2: bool,
+    /// What is said of the caller.
+    pub teller: Teller,
+    /// What the connection is doing.
+    pub activity: Arc<Activity>,
+    guards: Guards,
+}
+
+impl Connection {
+    /// Resolves when what is in flight must end now.
+    pub fn cut(&self) -> Wait {
+        self.guards.token.drain().cut()
+    }
+}
+
+/// Serves one accepted socket to its end.
+pub async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, accepted: Accepted, guards: Guards) {
+    let listener = slot.current();
+    let cut = guards.token.drain().cut();
+    let establishing = handshake::establish(accepted, listener.tls.as_ref(), &listener.listen);
+    let established = tokio::select! {
+        established = establishing => established,
+        () = cut => return,
+    };
+    match established {
+        Ok(established) => run(worker, slot, &listener, established, guards).await,
+        Err(refused) => count(&listener, refused),
+    }
+}
+
+async fn run(
+    worker: Rc<Worker>,
+    slot: Rc<Slot>,
+    listener: &Listener,
+    established: Established,
+    guards: Guards,
+) {
+    let activity = Activity::new();
+    let http2 = established.version == sniff::Version::Http2;
+    let connection = Rc::new(Connection {
+        worker,
+        slot,
+        caller: Caller {
+            address: established.client,
+        },
+        peer: established.peer,
+        local: established.local,
+        tls: established.tls,
+        http2,
+        teller: Teller::new(established.client, established.tls),
+        activity: Arc::clone(&activity),
+        guards,
+    });
+    let io = TokioIo::new(Noted::new(established.stream, activity));
+    if http2 {
+        serve_http2(io, connection, &listener.listen.limits).await;
+    } else {
+        serve_http1(io, connection, &listener.listen.limits).await;
+    }
+}
+
+async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
+    let shared = Rc::clone(&connection);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .preserve_header_case(true)
+        .auto_date_header(false)
+        .max_headers(limits.max_headers)
+        .max_header_size(limits.max_header_bytes)
+        .serve_connection(
+            io,
+            service_fn(move |request| service::serve(Rc::clone(&shared), request)),
+        )
+        .with_upgrades();
+    drive(served, |c| c.graceful_shutdown(), &connection, limits).await;
+}
+
+async fn serve_http2(io: Io, connection: Rc<Connection>, limits: &Limits) {
+    let shared = Rc::clone(&connection);
+    let served = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_INTERVAL)
+        .serve_connection(
+            io,
+            service_fn(move |request| service::serve(Rc::clone(&shared), request)),
+        );
+    drive(served, |c| c.graceful_shutdown(), &connection, limits).await;
+}
+
+/// Runs the engine until the connection ends, by itself or for one of our reasons.
+async fn drive<C>(
+    served: C,
+    finish: impl Fn(Pin<&mut C>),
+    connection: &Rc<Connection>,
+    limits: &Limits,
+) where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut served = pin!(served);
+    let mut watch = pin!(overdue(&connection.activity, limits));
+    let mut draining = pin!(connection.guards.token.drain().draining());
+    let mut finishing = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut served => {
+                if let Err(error) = ended {
+                    refused(connection, &error);
+                }
+                return;
+            }
+            over = &mut watch, if !finishing => {
+                if over == Overdue::Head {
+                    connection.slot.counters().request_refused(RequestRefusal::HeaderTimeout);
+                    return;
+                }
+                finish(served.as_mut());
+                finishing = true;
+            }
+            () = &mut draining, if !finishing => {
+                finish(served.as_mut());
+                finishing = true;
+            }
+            () = connection.cut() => return,
+        }
+    }
+}
+
+/// What the engine refused by itself, it has answered by itself: count it.
+fn refused(connection: &Connection, error: &hyper::Error) {
+    let reason = if error.is_parse_too_large() {
+        RequestRefusal::HeadTooLarge
+    } else if error.is_parse() {
+        RequestRefusal::BadRequest
+    } else {
+        return;
+    };
+    connection.slot.counters().request_refused(reason);
+}
+
+fn count(listener: &Listener, refused: Refused) {
+    let reason = match refused {
+        Refused::TlsHandshake => Refusal::TlsHandshake,
+        Refused::HeaderTimeout => Refusal::Timeout,
+        Refused::ProxyProtocol => Refusal::ProxyProtocol,
+        Refused::ProtocolRefused => Refusal::Protocol,
+        // A port scan or a TCP probe: nothing was refused.
+        Refused::Closed => return,
+    };
+    listener.counters.connection_refused(reason);
+}

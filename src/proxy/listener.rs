@@ -1,0 +1,98 @@
+//! One listener on one worker: its settings as they are now, and what they stand on.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+
+use super::settings::Settings;
+use super::upstream::Upstream;
+use super::upstream::connect::UpstreamTls;
+use crate::listen;
+use crate::metrics::shard::ListenerShard;
+use crate::sample::sampler::Sampler;
+
+/// What every worker needs to know of one listener; made anew when the configuration changes.
+#[derive(Clone)]
+pub struct Plan {
+    /// The socket's side.
+    pub listen: listen::settings::Settings,
+    /// The pipeline's side.
+    pub proxy: Settings,
+    /// TLS towards callers.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// TLS towards the upstream.
+    pub upstream_tls: Option<Arc<UpstreamTls>>,
+    /// Decides for all workers.
+    pub sampler: Arc<Sampler>,
+}
+
+/// A plan put to work on one worker.
+pub struct Listener {
+    /// The socket's side.
+    pub listen: listen::settings::Settings,
+    /// The pipeline's side.
+    pub settings: Settings,
+    /// TLS towards callers.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Decides.
+    pub sampler: Arc<Sampler>,
+    /// Where requests go.
+    pub upstream: Rc<Upstream>,
+    /// This worker's counters.
+    pub counters: Arc<ListenerShard>,
+}
+
+/// Where the current settings of a listener are found: connections outlive them.
+pub struct Slot {
+    current: RefCell<Rc<Listener>>,
+    counters: Arc<ListenerShard>,
+}
+
+impl Slot {
+    /// Puts a plan to work.
+    pub fn new(plan: &Plan, counters: &Arc<ListenerShard>) -> Rc<Self> {
+        Rc::new(Self {
+            current: RefCell::new(Rc::new(Listener::new(plan, counters, None))),
+            counters: Arc::clone(counters),
+        })
+    }
+
+    /// The settings for a new request.
+    pub fn current(&self) -> Rc<Listener> {
+        Rc::clone(&self.current.borrow())
+    }
+
+    /// This worker's counters.
+    pub fn counters(&self) -> &ListenerShard {
+        &self.counters
+    }
+
+    /// Replaces the settings; requests under way keep theirs.
+    pub fn replace(&self, plan: &Plan) {
+        let old = self.current();
+        let new = Listener::new(plan, &self.counters, Some(&old));
+        *self.current.borrow_mut() = Rc::new(new);
+    }
+}
+
+impl Listener {
+    fn new(plan: &Plan, counters: &Arc<ListenerShard>, old: Option<&Self>) -> Self {
+        let kept = old
+            .map(|old| &old.upstream)
+            .filter(|upstream| upstream.serves(&plan.proxy.upstream, plan.upstream_tls.as_ref()));
+        let upstream = kept.map_or_else(
+            || Upstream::new(&plan.proxy, plan.upstream_tls.clone(), counters),
+            Rc::clone,
+        );
+        Self {
+            listen: plan.listen.clone(),
+            settings: plan.proxy.clone(),
+            tls: plan.tls.clone(),
+            sampler: Arc::clone(&plan.sampler),
+            upstream,
+            counters: Arc::clone(counters),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A worker: one thread, one runtime, nothing shared with the others but atomics.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::connection;
+use super::listener::{Plan, Slot};
+use super::values::Values;
+use crate::export::ring::Producer;
+use crate::lifecycle::Token;
+use crate::listen::accept::Accepted;
+use crate::metrics::Shard;
+use crate::metrics::shard;
+use crate::sample::generator::IdGenerator;
+use crate::span::record::Record;
+
+/// How often idle upstream connections are looked through.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// What a worker is made from.
+pub struct Seed {
+    /// Position among the workers.
+    pub index: usize,
+    /// One plan per listener, in the registry's order.
+    pub plans: Vec<Plan>,
+    /// Its counters.
+    pub shard: Arc<Shard>,
+    /// Its way to the exporter.
+    pub ring: Producer,
+    /// Randomness of its ids.
+    pub seed: [u8; 32],
+}
+
+/// What a worker is told.
+pub enum Job {
+    /// Serve a connection.
+    Connection {
+        /// Position of its listener.
+        listener: usize,
+        /// The socket.
+        accepted: Accepted,
+        /// What falls when the connection ends.
+        admission: Admission,
+        /// What a drain waits for.
+        token: Token,
+    },
+    /// Settings have changed.
+    Plans(Arc<[Plan]>),
+}
+
+/// Counts a connection, towards its worker's load and its listener's limit, until dropped.
+pub struct Admission(Vec<Arc<AtomicUsize>>);
+
+impl Admission {
+    /// Counts a connection in each of the counters.
+    pub fn new(counters: Vec<Arc<AtomicUsize>>) -> Self {
+        for counter in &counters {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(counters)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        for counter in &self.0 {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What must live as long as a connection.
+pub struct Guards {
+    /// What a drain waits for.
+    pub token: Token,
+    _admission: Admission,
+    _gauge: shard::Connection,
+}
+
+/// The handle the acceptor keeps.
+pub struct Handle {
+    jobs: UnboundedSender<Job>,
+    load: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+/// What the requests of one worker share.
+pub struct Worker {
+    /// Time zero of the sampler's clock.
+    epoch: Instant,
+    /// New ids.
+    pub ids: RefCell<IdGenerator>,
+    /// Header values made here.
+    pub values: RefCell<Values>,
+    ring: RefCell<Producer>,
+    records: bool,
+}
+
+impl Worker {
+    /// Whether anybody reads records.
+    pub const fn records(&self) -> bool {
+        self.records
+    }
+
+    /// Nanoseconds on the sampler's clock.
+    pub fn nanos(&self, now: Instant) -> u64 {
+        u64::try_from(now.duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Hands a finished record to the exporter; a full ring drops and counts it.
+    pub fn export(&self, record: Box<Record>) {
+        self.ring.borrow_mut().push(record);
+    }
+}
+
+impl Handle {
+    /// Starts a worker's thread.
+    ///
+    /// # Errors
+    /// When the thread or its runtime can't be made.
+    pub fn start(seed: Seed, epoch: Instant) -> io::Result<Self> {
+        let (jobs, receiver) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{}", seed.index))
+            .spawn(move || {
+                match Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(LocalOptions::default())
+                {
+                    Ok(runtime) => runtime.block_on(run(seed, epoch, receiver)),
+                    Err(error) => tracing::error!(%error, "a worker could not start"),
+                }
+            })?;
+        Ok(Self {
+            jobs,
+            load: Arc::default(),
+            thread,
+        })
+    }
+
+    /// Connections it serves.
+    pub fn load(&self) -> &Arc<AtomicUsize> {
+        &self.load
+    }
+
+    /// Tells the worker; a worker that has ended drops what it is told.
+    pub fn tell(&self, job: Job) {
+        let _ = self.jobs.send(job);
+    }
+
+    /// Ends the worker once its connections have ended or were cut.
+    pub fn join(self) {
+        drop(self.jobs);
+        if self.thread.join().is_err() {
+            tracing::error!("a worker panicked");
+        }
+    }
+}
+
+async fn run(seed: Seed, epoch: Instant, mut jobs: UnboundedReceiver<Job>) {
+    let counters: Vec<_> = (0..seed.plans.len())
+        .map(|listener| seed.shard.listener(listener))
+        .collect();
+    let slots: Vec<Rc<Slot>> = seed
+        .plans
+        .iter()
+        .zip(&counters)
+        .map(|(plan, counters)| Slot::new(plan, counters))
+        .collect();
+    let worker = Rc::new(Worker {
+        epoch,
+        ids: RefCell::new(IdGenerator::new(seed.seed)),
+        values: RefCell::default(),
+        records: seed.ring.enabled(),
+        ring: RefCell::new(seed.ring),
+    });
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        let job = tokio::select! {
+            job = jobs.recv() => job,
+            _ = sweep.tick() => {
+                slots.iter().for_each(|slot| slot.current().upstream.sweep());
+                continue;
+            }
+        };
+        match job {
+            None => return,
+            Some(Job::Plans(plans)) => {
+                for (slot, plan) in slots.iter().zip(plans.iter()) {
+                    slot.replace(plan);
+                }
+            }
+            Some(Job::Connection {
+                listener,
+                accepted,
+                admission,
+                token,
+            }) => {
+                let (Some(slot), Some(counters)) = (slots.get(listener), counters.get(listener))
+                else {
+                    continue;
+                };
+                let guards = Guards {
+                    token,
+                    _admission: admission,
+                    _gauge: counters.connection(),
+                };
+                let served =
+                    connection::serve(Rc::clone(&worker), Rc::clone(slot), accepted, guards);
+                tokio::task::spawn_local(served);
+            }
+        }
+    }
+}
