@@ -2,5 +2,9 @@
 //!
 //! Everything here is pure: no clock, no sockets, no tokio.
 
+pub mod extract;
 pub mod ids;
+pub mod ot;
+pub mod traceparent;
 pub mod trust;
+pub mod untrusted;
