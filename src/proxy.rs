@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod body;
 pub mod connection;
+pub mod describe;
 pub mod exchange;
 pub mod forwarded;
 pub mod gate;

@@ -41,7 +41,7 @@ pub async fn serve(
     let grpc = is_grpc(&parts);
 
     let admitted = admit(&mut parts, &listener, connection.http2);
-    let traced = trace::judge(&connection, &listener, &mut parts, grpc, &mut exchange);
+    let traced = trace::judge(&connection, &listener, &mut parts, &mut exchange);
     let wanted = match admitted {
         Ok(wanted) => wanted,
         Err(fault) => {
@@ -261,7 +261,8 @@ fn local(
     response.map(|bytes| ResponseBody::Local { bytes, _open: open })
 }
 
-fn is_grpc(parts: &Parts) -> bool {
+/// Whether a request is gRPC's: POST with its content type.
+pub fn is_grpc(parts: &Parts) -> bool {
     const TYPE: &[u8] = b"application/grpc";
     parts.method == Method::POST
         && parts

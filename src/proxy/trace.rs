@@ -1,13 +1,11 @@
 //! Trace context on its way through: strip, judge, decide, inject.
 
-use std::net::IpAddr;
-use std::time::Instant;
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Version};
+use http::Method;
 
 use super::connection::Connection;
+use super::describe;
 use super::exchange::Exchange;
 use super::head::Head;
 use super::listener::Listener;
@@ -24,8 +22,275 @@ use crate::metrics::labels::Decision as Counted;
 use crate::sample::rules::RequestView;
 use crate::sample::sampler::{Decision, Parent, Reason};
 use crate::sample::settings::UnsampledRoot;
-use crate::span::record::{Direction, Outcome, Record, text};
+use crate::span::record::{Direction, text};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// What was decided about a request's context, as far as its answer needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Traced {
+    /// The caller's trust.
+    pub trust: Trust,
+    /// Whether context is stripped from trailers too.
+    pub strip_trailers: bool,
+}
+
+/// What becomes of `tracestate`.
+enum State {
+    Keep,
+    Remove,
+    Set(String),
+}
+
+/// Judges what the caller brought, decides sampling, and leaves exactly our own context on the
+/// request. If the request is sampled its record begins here.
+pub fn judge(
+    connection: &Connection,
+    listener: &Listener,
+    parts: &mut Parts,
+    exchange: &mut Exchange,
+) -> Traced {
+    let settings = &listener.settings;
+    let trust = settings.trust.judge(&connection.caller);
+    listener.counters.trust(trust);
+    let leaves_nothing = settings.propagate == Propagate::None;
+    let traced = Traced {
+        trust,
+        strip_trailers: leaves_nothing || trust != Trust::Full,
+    };
+
+    let inbound = Inbound::of(parts.headers.values(&TRACEPARENT));
+    let trusted = inbound.valid().filter(|_| trust != Trust::Drop);
+    if trusted.is_none() && !matches!(inbound, Inbound::Absent) {
+        listener.counters.context_restarted();
+    }
+    if trusted.is_none()
+        && settings.direction == Direction::Egress
+        && settings.orphans == Orphans::Pass
+    {
+        strip(&mut parts.headers, trust, inbound, leaves_nothing);
+        return traced;
+    }
+
+    let state = inherited(&parts.headers, trust, trusted);
+    let rule = listener.sampler.rule(&View { parts, listener });
+    let parent = parent(connection, trust, trusted, state.as_ref().map_or(Ot::NONE, TraceState::ot));
+    let now = connection.worker.nanos(exchange.start());
+    let decision = listener.sampler.decide(rule, parent, now);
+    listener.counters.sampling(counted(&decision));
+
+    let change = state_change(state.as_ref(), &decision);
+    let outgoing = outgoing(connection, listener, parent, trusted, &decision);
+    strip(&mut parts.headers, trust, inbound, leaves_nothing);
+    if let Some(outgoing) = outgoing
+        && !leaves_nothing
+    {
+        inject(connection, &mut parts.headers, &outgoing, &change);
+    }
+    if let Some(span) = outgoing
+        && decision.sampled
+        && connection.worker.records()
+    {
+        let link = inbound.valid().filter(|_| trusted.is_none());
+        let mut record = describe::begin(connection, listener, parts, span, exchange.start());
+        record.parent = trusted.map(|t| t.parent_id);
+        record.link = link.map(|l| (l.trace_id, l.parent_id, l.flags));
+        record.tracestate = match change {
+            State::Set(value) => Some(text(&value)),
+            State::Keep => describe::field(&parts.headers, &TRACESTATE),
+            State::Remove => None,
+        };
+        exchange.sampled(record);
+    }
+    traced
+}
+
+/// The `tracestate` that may be continued: a trusted caller's, beside a valid `traceparent`.
+fn inherited(
+    headers: &HeaderMap,
+    trust: Trust,
+    trusted: Option<TraceParent>,
+) -> Option<TraceState> {
+    if trust != Trust::Full || trusted.is_none() || !headers.contains_key(TRACESTATE) {
+        return None;
+    }
+    TraceState::parse(headers.values(&TRACESTATE)).ok()
+}
+
+fn parent(
+    connection: &Connection,
+    trust: Trust,
+    trusted: Option<TraceParent>,
+    ot: Ot,
+) -> Parent {
+    match (trusted, trust) {
+        (None, _) | (_, Trust::Drop) => Parent::Root {
+            trace_id: connection.worker.ids.borrow_mut().trace_id(),
+        },
+        (Some(inbound), Trust::Ids) => Parent::Ids {
+            trace_id: inbound.trace_id,
+        },
+        (Some(inbound), Trust::Full) => Parent::Full {
+            trace_id: inbound.trace_id,
+            flags: inbound.flags,
+            ot,
+        },
+    }
+}
+
+/// The context that goes on, `None` if none does.
+fn outgoing(
+    connection: &Connection,
+    listener: &Listener,
+    parent: Parent,
+    trusted: Option<TraceParent>,
+    decision: &Decision,
+) -> Option<TraceParent> {
+    let dropped = matches!(decision.reason, Reason::Dropped(_));
+    let relayed = dropped || !connection.worker.records();
+    match (parent, trusted) {
+        (Parent::Root { .. }, _) if dropped => None,
+        (Parent::Root { .. }, _)
+            if !decision.sampled
+                && listener.sampler.unsampled_root() == UnsampledRoot::Omit =>
+        {
+            None
+        }
+        (Parent::Ids { .. } | Parent::Full { .. }, Some(inbound)) if relayed => Some(TraceParent {
+            flags: match parent {
+                Parent::Full { .. } if dropped => inbound.flags,
+                _ => inbound.flags.with_sampled(decision.sampled),
+            },
+            ..inbound
+        }),
+        (Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. }, _) => {
+            let continued = trusted.map_or(Flags::RANDOM, |inbound| inbound.flags);
+            Some(TraceParent {
+                trace_id,
+                parent_id: connection.worker.ids.borrow_mut().span_id(),
+                flags: continued.with_sampled(decision.sampled),
+            })
+        }
+    }
+}
+
+/// What the decision makes of `tracestate`: untouched wherever `ot` still says the same.
+fn state_change(inherited: Option<&TraceState>, decision: &Decision) -> State {
+    match inherited {
+        Some(state) if state.ot() == decision.ot => State::Keep,
+        Some(state) => match state.with_ot(decision.ot) {
+            value if value.is_empty() => State::Remove,
+            value => State::Set(value),
+        },
+        None if decision.ot.is_empty() => State::Remove,
+        None => State::Set(decision.ot.text().as_str().to_owned()),
+    }
+}
+
+/// Removes context: all of it, unless a trusted caller brought one that can be continued.
+fn strip(headers: &mut HeaderMap, trust: Trust, inbound: Inbound, leaves_nothing: bool) {
+    let restarted = matches!(inbound, Inbound::Invalid(_));
+    if leaves_nothing || restarted || trust != Trust::Full {
+        headers.remove_if(untrusted::is_context);
+        return;
+    }
+    // A server that folds names would read an alias as a second, different context.
+    headers.remove_if(untrusted::is_w3c_alias);
+    if inbound == Inbound::Absent {
+        headers.remove(TRACESTATE);
+    }
+    if headers.contains_key(BAGGAGE) && !baggage::valid(headers.values(&BAGGAGE)) {
+        headers.remove(BAGGAGE);
+    }
+}
+
+/// Puts our own context on the request, last of all.
+fn inject(connection: &Connection, headers: &mut HeaderMap, outgoing: &TraceParent, state: &State) {
+    let mut values = connection.worker.values.borrow_mut();
+    if let Some(value) = values.header(&outgoing.format()) {
+        headers.set(TRACEPARENT, value);
+    }
+    match state {
+        State::Keep => {}
+        State::Remove => Head::remove(headers, &TRACESTATE),
+        State::Set(state) => {
+            if let Some(value) = values.header(state.as_bytes()) {
+                headers.set(TRACESTATE, value);
+            }
+        }
+    }
+}
+
+/// The upstream's own trace headers don't reach callers that aren't trusted.
+pub fn answered(traced: &Traced, headers: &mut HeaderMap) {
+    const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+    const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+    if traced.trust != Trust::Drop {
+        return;
+    }
+    headers.remove(TRACERESPONSE);
+    if headers.contains_key(SERVER_TIMING) {
+        strip_trace_timing(headers, &SERVER_TIMING);
+    }
+}
+
+fn strip_trace_timing(headers: &mut HeaderMap, name: &HeaderName) {
+    let kept: Vec<HeaderValue> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| {
+            let members: Vec<&[u8]> = super::head::tokens(value.as_bytes())
+                .filter(|member| !is_trace_metric(member))
+                .collect();
+            (!members.is_empty()).then(|| HeaderValue::from_bytes(&members.join(&b", "[..])))?.ok()
+        })
+        .collect();
+    headers.remove(name);
+    for value in kept {
+        headers.append(name, value);
+    }
+}
+
+fn is_trace_metric(member: &[u8]) -> bool {
+    let metric = member.split(|b| *b == b';').next().unwrap_or(member);
+    metric.trim_ascii().eq_ignore_ascii_case(b"trace")
+}
+
+fn counted(decision: &Decision) -> Counted {
+    match decision.reason {
+        Reason::Dropped(_) => Counted::Dropped,
+        Reason::TrustedCap | Reason::RuleCap(_) | Reason::Cap => Counted::Capped,
+        _ if decision.sampled => Counted::Sampled,
+        _ => Counted::Unsampled,
+    }
+}
+
+/// What sampling rules look at.
+struct View<'a> {
+    parts: &'a Parts,
+    listener: &'a Listener,
+}
+
+impl RequestView for View<'_> {
+    fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    fn host(&self) -> Option<&str> {
+        self.parts.headers.get(header::HOST)?.to_str().ok()
+    }
+
+    fn header_any(&self, name: &HeaderName, accept: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.parts.headers.values(name).any(accept)
+    }
+
+    fn listener(&self) -> &str {
+        &self.listener.settings.name
+    }
+}
