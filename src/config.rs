@@ -11,12 +11,24 @@
 //!
 //! Only `app` sees a whole [`Config`]; every other module sees its own settings.
 
+mod address;
 pub mod fault;
+mod files;
 pub mod flags;
+mod kubernetes;
+mod otel_env;
+mod raw;
+mod reader;
+mod resolve;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use self::fault::{Origin, Report};
+use self::raw::Node;
 
 pub use self::fault::{Fault, Faults};
 pub use self::flags::Flags;
@@ -100,6 +112,108 @@ pub struct Loaded {
 /// # Errors
 /// Every fault there is, in the order of the file's lines.
 pub fn load(source: &Source, strictness: Strictness) -> Result<Loaded, Faults> {
-    let _ = (source, strictness);
-    Err(Faults::default())
+    let (base, mut faults) = base(source);
+    let Some(base) = base else {
+        return Err(Faults::new(faults));
+    };
+    let alone = faults.is_empty();
+    let mut environment = source.environment.clone();
+    let mut warnings = Vec::new();
+    loop {
+        let mut reading = read(&base, &environment, &source.flags);
+        let (theirs, ours): (Vec<_>, Vec<_>) = reading
+            .faults
+            .drain(..)
+            .partition(|fault| fault.at.variable().is_some());
+        if strictness == Strictness::Check || (theirs.is_empty() && (ours.is_empty() || !alone)) {
+            faults.extend(theirs);
+            faults.extend(ours);
+            reading.warnings.splice(0..0, warnings);
+            return reading.finish(faults);
+        }
+        if theirs.is_empty() {
+            // The file is right by itself. Is it the environment that doesn't fit it?
+            let without = read(&base, &BTreeMap::new(), &source.flags);
+            if !without.faults.is_empty() {
+                return Err(Faults::new(ours));
+            }
+            let problems = ours.iter().map(Fault::to_string).collect::<Vec<_>>();
+            let problems = problems.join("; ");
+            warnings.push(format!(
+                "OTEL_* variables are ignored: with them, {problems}"
+            ));
+            environment.clear();
+        }
+        for fault in theirs {
+            // A bad variable counts as unset, and everything is read again without it.
+            environment.retain(|name, _| Some(name.as_str()) != fault.at.variable());
+            warnings.push(format!("{fault}; ignored"));
+        }
+    }
+}
+
+/// One reading of everything.
+struct Reading {
+    config: Option<Config>,
+    faults: Vec<Fault>,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+    files: Vec<PathBuf>,
+}
+
+impl Reading {
+    fn finish(self, faults: Vec<Fault>) -> Result<Loaded, Faults> {
+        match self.config {
+            Some(mut config) if faults.is_empty() => {
+                config.notes = self.notes;
+                config.files = self.files;
+                Ok(Loaded {
+                    config,
+                    warnings: self.warnings,
+                })
+            }
+            _ => Err(Faults::new(faults)),
+        }
+    }
+}
+
+/// The tree before any override, and what is wrong with it. Flags describe it without a file.
+fn base(source: &Source) -> (Option<Node>, Vec<Fault>) {
+    let report = Report::default();
+    let tree = match &source.file {
+        None => source.flags.tree(&report),
+        Some(file) => {
+            source.flags.refuse_beside_file(&report);
+            let origin = Arc::new(Origin::File(file.path.clone()));
+            let tree = raw::parse(&file.text, &origin, &report);
+            if let Some(tree) = &tree {
+                let alone = read(tree, &BTreeMap::new(), &Flags::default());
+                let mut faults = report.finish().faults;
+                faults.extend(alone.faults);
+                return (Some(tree.clone()), faults);
+            }
+            tree
+        }
+    };
+    (tree, report.finish().faults)
+}
+
+fn read(base: &Node, environment: &BTreeMap<String, String>, flags: &Flags) -> Reading {
+    let report = Report::default();
+    if let Origin::File(path) = &*base.at.origin {
+        report.file(path.clone());
+    }
+    let mut tree = base.clone();
+    kubernetes::underlay(&mut tree, &report);
+    let batching = otel_env::overlay(environment, &mut tree, &report);
+    flags.overlay(&mut tree, &report);
+    let config = resolve::resolve(&tree, &batching, &report);
+    let findings = report.finish();
+    Reading {
+        config,
+        faults: findings.faults,
+        warnings: findings.warnings,
+        notes: findings.notes,
+        files: findings.files,
+    }
 }
