@@ -1,0 +1,172 @@
+//! `tracing.kubernetesFile`: a Kubernetes TracingConfiguration
+//! (`apiserver.config.k8s.io/{v1alpha1,v1beta1,v1}`), or the `tracing` of a KubeletConfiguration
+//! (`kubelet.config.k8s.io/v1beta1`).
+//!
+//! Accepted and refused as Kubernetes does: decoding is strict, an empty file is valid, an
+//! endpoint without `//` is a gRPC host and port, `http` and `https` are refused. Exporting is
+//! over gRPC without TLS. What it says counts where the configuration itself says nothing.
+
+use std::sync::Arc;
+
+use super::address;
+use super::fault::{Origin, Report};
+use super::files;
+use super::otel_env::put;
+use super::raw::{self, Node, Value};
+use super::reader::{Field, Map};
+
+const KUBELET: &str = "kubelet.config.k8s.io/v1beta1";
+const APISERVER: [&str; 3] = [
+    "apiserver.config.k8s.io/v1alpha1",
+    "apiserver.config.k8s.io/v1beta1",
+    "apiserver.config.k8s.io/v1",
+];
+/// gRPC's own default port of DNS names.
+const GRPC_PORT: u16 = 443;
+
+/// Lays the settings of the Kubernetes file, if one is named, under the tree.
+pub(super) fn underlay(root: &mut Node, report: &Report) {
+    let Some((endpoint, rate)) = named(root, report) else {
+        return;
+    };
+    let settings = [
+        (["tracing", "export", "endpoint"].as_slice(), endpoint),
+        (["tracing", "samplingRatePerMillion"].as_slice(), rate),
+    ];
+    for (path, node) in settings {
+        let Some(node) = node else {
+            continue;
+        };
+        // The same words as for any other override, the other way round.
+        match root.get(path).cloned() {
+            Some(own) if own.value != Value::Null => {
+                let mut both = Node::mapping(&node.at);
+                both.set(path, node);
+                put(&mut both, path, own, report);
+            }
+            _ => root.set(path, node),
+        }
+    }
+}
+
+type Settings = (Option<Node>, Option<Node>);
+
+fn named(root: &Node, report: &Report) -> Option<Settings> {
+    root.get(&["tracing", "kubernetesFile"])?;
+    let mut map = Field::root(root, report).map()?;
+    map.allow_unknown();
+    let mut tracing = map.get("tracing").map()?;
+    tracing.allow_unknown();
+    let (path, text) = files::text(&tracing.get("kubernetesFile"))?;
+    parse(&text, &Arc::new(Origin::Kubernetes(path)), report)
+}
+
+/// Endpoint (as a URL) and rate.
+fn parse(text: &str, origin: &Arc<Origin>, report: &Report) -> Option<Settings> {
+    let mut root = raw::parse(text, origin, report)?;
+    if root.value == Value::Null {
+        return Some((None, None));
+    }
+    without_nulls(&mut root);
+    let mut map = Field::root(&root, report).map()?;
+    let api_version = map.get("apiVersion").required();
+    let version = api_version.read(|text| {
+        let known = text == KUBELET || APISERVER.contains(&text);
+        let expected = || format!("{}, or {KUBELET}", APISERVER.join(", "));
+        known.then(|| text.to_owned()).ok_or_else(expected)
+    });
+    let kind = map.get("kind").required();
+    let Some(version) = version else {
+        map.allow_unknown();
+        return None;
+    };
+    let kubelet = version == KUBELET;
+    let expected = if kubelet {
+        "KubeletConfiguration"
+    } else {
+        "TracingConfiguration"
+    };
+    kind.read(|text| {
+        (text == expected)
+            .then_some(())
+            .ok_or_else(|| expected.to_owned())
+    });
+    if kubelet {
+        map.allow_unknown();
+        let tracing = map.get("tracing");
+        return Some(settings(&tracing.map_or_empty()));
+    }
+    Some(settings(&map))
+}
+
+fn settings(map: &Map<'_>) -> Settings {
+    let endpoint = map.get("endpoint");
+    let url = endpoint
+        .read(url)
+        .map(|url| Node::plain(endpoint.at(), url));
+    let rate = map.get("samplingRatePerMillion");
+    let rate = sampling_rate(&rate).map(|value| Node::plain(rate.at(), value.to_string()));
+    (url, rate)
+}
+
+/// Kubernetes' own limits, in its own words.
+fn sampling_rate(field: &Field<'_>) -> Option<i32> {
+    let rate = field.read_plain(|text| {
+        text.parse::<i32>()
+            .map_err(|_| "an integer of 32 bits".to_owned())
+    })?;
+    if rate < 0 {
+        field.fault(format!("sampling rate must be positive; got \"{rate}\""));
+        return None;
+    }
+    if rate > 1_000_000 {
+        field.fault(format!(
+            "sampling rate per million must be less than or equal to one million; got \"{rate}\""
+        ));
+        return None;
+    }
+    Some(rate)
+}
+
+/// A gRPC target becomes a URL.
+fn url(text: &str) -> super::values::Expected<String> {
+    let expected = || "host:port, dns:///host:port or unix:///path".to_owned();
+    let host_port = match text.split_once("//") {
+        None => text,
+        Some(("dns:", rest)) => rest.strip_prefix('/').ok_or_else(|| {
+            "dns:///host:port, with three slashes (another DNS server is not supported yet)"
+                .to_owned()
+        })?,
+        Some(("unix:", path)) if path.len() > 1 && path.starts_with('/') => {
+            return Ok(text.to_owned());
+        }
+        Some(("unix-abstract:", _)) => {
+            return Err(format!(
+                "{} (unix-abstract is not supported yet)",
+                expected()
+            ));
+        }
+        Some(_) => return Err(expected()),
+    };
+    let (host, port) = address::host_and_port(host_port).ok_or_else(expected)?;
+    let port = port.unwrap_or(GRPC_PORT);
+    Ok(if host.contains(':') {
+        format!("http://[{host}]:{port}")
+    } else {
+        format!("http://{host}:{port}")
+    })
+}
+
+/// Kubernetes reads `null` as absent, everywhere.
+fn without_nulls(node: &mut Node) {
+    match &mut node.value {
+        Value::Mapping(entries) => {
+            entries.retain(|entry| entry.node.value != Value::Null);
+            entries
+                .iter_mut()
+                .for_each(|entry| without_nulls(&mut entry.node));
+        }
+        Value::Sequence(items) => items.iter_mut().for_each(without_nulls),
+        Value::Null | Value::Scalar { .. } => {}
+    }
+}

@@ -1,0 +1,301 @@
+//! YAML (and so JSON) text becomes a tree of nodes that know where they stood.
+//!
+//! Bounded in size, depth and number of nodes. Anchors, aliases, tags and further documents are
+//! refused: a configuration needs none, and each is a way to say other than what one reads.
+
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+
+use super::fault::{At, Origin, Report};
+
+/// The longest text that is read, in bytes.
+pub(super) const MAX_TEXT: usize = 1 << 20;
+const MAX_DEPTH: usize = 32;
+const MAX_NODES: usize = 10_000;
+
+/// A value and where it stood.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub at: At,
+    pub value: Value,
+}
+
+/// What YAML can say.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    /// Nothing after the key, `~` or `null`.
+    Null,
+    /// Text; `plain` if it wasn't quoted, and so may be a number or a boolean.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    Sequence(Vec<Node>),
+    Mapping(Vec<Entry>),
+}
+
+/// A key, where it stood, and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub key: String,
+    pub at: At,
+    pub node: Node,
+}
+
+impl Node {
+    /// An unquoted scalar.
+    pub fn plain(at: &At, text: impl Into<String>) -> Self {
+        Self {
+            at: at.clone(),
+            value: Value::Scalar {
+                text: text.into(),
+                plain: true,
+            },
+        }
+    }
+
+    /// A quoted scalar.
+    pub fn quoted(at: &At, text: impl Into<String>) -> Self {
+        Self {
+            at: at.clone(),
+            value: Value::Scalar {
+                text: text.into(),
+                plain: false,
+            },
+        }
+    }
+
+    /// A mapping without keys.
+    pub fn mapping(at: &At) -> Self {
+        Self {
+            at: at.clone(),
+            value: Value::Mapping(Vec::new()),
+        }
+    }
+
+    /// What stands under these keys, if it is there.
+    pub fn get(&self, path: &[&str]) -> Option<&Node> {
+        let Some((first, rest)) = path.split_first() else {
+            return Some(self);
+        };
+        let Value::Mapping(entries) = &self.value else {
+            return None;
+        };
+        entries.iter().find(|e| e.key == *first)?.node.get(rest)
+    }
+
+    /// The items of the sequence under this key; none if there is no sequence.
+    pub fn items_mut(&mut self, key: &str) -> &mut [Node] {
+        if let Value::Mapping(entries) = &mut self.value
+            && let Some(entry) = entries.iter_mut().find(|e| e.key == key)
+            && let Value::Sequence(items) = &mut entry.node.value
+        {
+            return items;
+        }
+        &mut []
+    }
+
+    /// Puts a node under these keys, over what stood there; the mappings on the way are made.
+    ///
+    /// A path through something that isn't a mapping is left alone: that is a fault elsewhere.
+    pub fn set(&mut self, path: &[&str], node: Node) {
+        let Some((first, rest)) = path.split_first() else {
+            *self = node;
+            return;
+        };
+        let Value::Mapping(entries) = &mut self.value else {
+            return;
+        };
+        if let Some(entry) = entries.iter_mut().find(|e| e.key == *first) {
+            if rest.is_empty() {
+                entry.at = node.at.clone();
+            }
+            entry.node.set(rest, node);
+            return;
+        }
+        let at = node.at.clone();
+        let mut inner = Node::mapping(&at);
+        inner.set(rest, node);
+        entries.push(Entry {
+            key: (*first).to_owned(),
+            at,
+            node: inner,
+        });
+    }
+}
+
+/// Parses one document; faults go to the report, and then there is no tree.
+///
+/// An empty document is [`Value::Null`].
+pub(super) fn parse(text: &str, origin: &Arc<Origin>, report: &Report) -> Option<Node> {
+    let whole = At::new(origin, 1, 1);
+    if text.len() > MAX_TEXT {
+        let message = format!("expected at most 1 MiB; got {} bytes", text.len());
+        report.fault(&whole, "", message);
+        return None;
+    }
+    let before = report.fault_count();
+    let mut builder = Builder {
+        origin,
+        report,
+        open: Vec::new(),
+        root: None,
+        nodes: 0,
+        documents: 0,
+    };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        match next {
+            Ok((event, span)) => {
+                if builder.event(event, span.start).is_err() {
+                    return None;
+                }
+            }
+            Err(error) => {
+                let at = builder.at(error.marker());
+                report.fault(&at, "", format!("not YAML: {}", error.info()));
+                return None;
+            }
+        }
+    }
+    let root = builder.root.take().unwrap_or(Node {
+        at: whole,
+        value: Value::Null,
+    });
+    (report.fault_count() == before).then_some(root)
+}
+
+/// A collection that isn't closed yet.
+enum Open {
+    Sequence(At, Vec<Node>),
+    Mapping(At, Vec<Entry>, Option<(String, At)>),
+}
+
+/// Reading can't go on; the report says why.
+struct Stop;
+
+struct Builder<'a> {
+    origin: &'a Arc<Origin>,
+    report: &'a Report,
+    open: Vec<Open>,
+    root: Option<Node>,
+    nodes: usize,
+    documents: usize,
+}
+
+impl Builder<'_> {
+    fn at(&self, mark: &Marker) -> At {
+        At::new(self.origin, mark.line(), mark.col() + 1)
+    }
+
+    fn event(&mut self, event: Event<'_>, mark: Marker) -> Result<(), Stop> {
+        let at = self.at(&mark);
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    self.report
+                        .fault(&at, "", "expected one document; here starts a second");
+                    return Err(Stop);
+                }
+            }
+            Event::Alias(_) => {
+                self.report
+                    .fault(&at, "", "aliases aren't allowed; write the value out");
+                self.add(Node::plain(&at, ""))?;
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.decorations(&at, anchor, tag.is_some());
+                let plain = style == ScalarStyle::Plain;
+                let null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let value = if null {
+                    Value::Null
+                } else {
+                    Value::Scalar {
+                        text: text.into_owned(),
+                        plain,
+                    }
+                };
+                self.add(Node { at, value })?;
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.decorations(&at, anchor, tag.is_some());
+                self.push(Open::Sequence(at, Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.decorations(&at, anchor, tag.is_some());
+                self.push(Open::Mapping(at, Vec::new(), None))?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close()?,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    fn decorations(&self, at: &At, anchor: usize, tagged: bool) {
+        if anchor != 0 {
+            self.report.fault(at, "", "anchors aren't allowed");
+        }
+        if tagged {
+            self.report.fault(at, "", "tags aren't allowed");
+        }
+    }
+
+    fn push(&mut self, open: Open) -> Result<(), Stop> {
+        if self.open.len() >= MAX_DEPTH {
+            let (Open::Sequence(at, _) | Open::Mapping(at, _, _)) = &open;
+            let message = format!("nested deeper than {MAX_DEPTH} levels");
+            self.report.fault(at, "", message);
+            return Err(Stop);
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Stop> {
+        match self.open.pop() {
+            Some(Open::Sequence(at, items)) => self.add(Node {
+                at,
+                value: Value::Sequence(items),
+            }),
+            Some(Open::Mapping(at, entries, _)) => self.add(Node {
+                at,
+                value: Value::Mapping(entries),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn add(&mut self, node: Node) -> Result<(), Stop> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            let message = format!("more than {MAX_NODES} values");
+            self.report.fault(&node.at, "", message);
+            return Err(Stop);
+        }
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::Sequence(_, items)) => items.push(node),
+            Some(Open::Mapping(_, entries, pending)) => match pending.take() {
+                None => match node.value {
+                    Value::Scalar { text, .. } => *pending = Some((text, node.at)),
+                    _ => {
+                        self.report.fault(&node.at, "", "expected a key");
+                        return Err(Stop);
+                    }
+                },
+                Some((key, at)) => {
+                    if let Some(first) = entries.iter().find(|e| e.key == key) {
+                        let message =
+                            format!("{key:?} stands here twice; first in line {}", first.at.line);
+                        self.report.fault(&at, "", message);
+                    } else {
+                        entries.push(Entry { key, at, node });
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+}

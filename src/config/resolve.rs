@@ -1,0 +1,167 @@
+//! The tree becomes settings: every key of the schema is read here or in a submodule.
+//!
+//! Everything is read even after a fault, so that all of them come to light; a missing value then
+//! makes the whole `None`. A key whose feature doesn't exist yet is refused unless it is at its
+//! default, never ignored.
+
+mod effective;
+mod export;
+mod listener;
+mod server;
+mod tracing;
+mod upstream;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Config;
+use super::fault::Report;
+use super::otel_env::Batching;
+use super::raw::{Node, Value};
+use super::reader::{Field, Map};
+use super::values;
+
+pub(super) const API_VERSION: &str = "tracegate.dev/v1alpha1";
+pub(super) const KIND: &str = "TracegateConfiguration";
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the effective configuration shows beyond the settings themselves.
+#[derive(Default)]
+struct Sources {
+    kubernetes_file: Option<PathBuf>,
+    fleet_key_file: Option<PathBuf>,
+    allow_remote: bool,
+}
+
+/// Reads the whole tree. `None` if anything needed is missing; faults are in the report.
+pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Option<Config> {
+    if root.value == Value::Null {
+        report.fault(&root.at, "", "expected a configuration; the file is empty");
+        return None;
+    }
+    let root = Field::root(root, report).map()?;
+    let mut sources = Sources::default();
+    header(&root);
+    let resource = service(&root.get("service").map_or_empty());
+    let listeners = listener::read_all(&root.get("listeners"));
+    let tracing = root.get("tracing").map_or_empty();
+    let sampling = tracing::read(&tracing, &listeners.names, &mut sources);
+    let export = export::read(&tracing.get("export"), resource, batching);
+    drop(tracing);
+    let admin = server::admin(&root.get("admin"), &mut sources);
+    let health = server::health(&root.get("health"));
+    server::check_binds(&listeners.binds, &admin, &health);
+    not_yet(&root);
+    let workers = read_workers(&root);
+    let drain_delay = duration(&root, "drainDelay", Duration::ZERO, HOUR);
+    let drain_timeout = duration(&root, "drainTimeout", Duration::from_secs(30), 24 * HOUR);
+    let mut config = Config {
+        export: export?,
+        sampling: sampling?,
+        admin: admin.map(|(admin, _)| admin),
+        health: health.map(|(health, _)| health),
+        workers,
+        drain_delay,
+        drain_timeout,
+        listeners: listeners.complete?,
+        effective: serde_json::Value::Null,
+        files: Vec::new(),
+        notes: Vec::new(),
+    };
+    config.effective = effective::effective(&config, &sources);
+    Some(config)
+}
+
+fn header(root: &Map<'_>) {
+    let exactly = |expected: &'static str| {
+        move |text: &str| {
+            (text == expected)
+                .then_some(())
+                .ok_or_else(|| expected.to_owned())
+        }
+    };
+    root.get("apiVersion").required().read(exactly(API_VERSION));
+    root.get("kind").required().read(exactly(KIND));
+}
+
+/// The resource: `service.name`, then further attributes.
+fn service(map: &Map<'_>) -> Vec<(String, String)> {
+    let name = map.get("name").read(values::text);
+    // What OpenTelemetry's resource conventions ask for where no name was given.
+    let name = name.unwrap_or_else(|| "unknown_service:tracegate".to_owned());
+    let mut resource = vec![("service.name".to_owned(), name)];
+    if let Some(mut attributes) = map.get("attributes").map() {
+        for (key, field) in attributes.fields() {
+            if key == "service.name" {
+                field.fault("expected under service.name");
+            } else if values::text(key).is_err() {
+                field.fault("expected a key of 1 to 4096 bytes without control characters");
+            } else if let Some(value) = field.read(values::text) {
+                resource.push((key.to_owned(), value));
+            }
+        }
+    }
+    resource
+}
+
+/// Top-level keys that have only their default so far.
+fn not_yet(root: &Map<'_>) {
+    let metrics = root.get("metrics").map_or_empty();
+    let otlp = metrics.get("otlp");
+    if otlp.boolean() == Some(true) {
+        otlp.not_yet();
+    }
+    let access_log = root.get("accessLog").map_or_empty();
+    access_log
+        .get("mode")
+        .one_of(&[("off", ())], &["sampled", "all"]);
+    let propagation = root.get("propagation").map_or_empty();
+    formats(&propagation.get("extract"));
+    formats(&propagation.get("inject"));
+    let correlate = propagation.get("correlateBy");
+    if !correlate.list().is_empty() {
+        correlate.not_yet();
+    }
+}
+
+fn formats(field: &Field<'_>) {
+    const LATER: [&str; 6] = [
+        "b3",
+        "b3multi",
+        "jaeger",
+        "xray",
+        "datadog",
+        "grpc-trace-bin",
+    ];
+    if !field.is_present() {
+        return;
+    }
+    let items = field.list();
+    let known = [("tracecontext", 0), ("baggage", 1)];
+    let read: Vec<_> = items.iter().map(|f| f.one_of(&known, &LATER)).collect();
+    if read.iter().all(Option::is_some) && read != [Some(0), Some(1)] {
+        field.fault("not supported yet but as [tracecontext, baggage]");
+    }
+}
+
+fn read_workers(root: &Map<'_>) -> usize {
+    match root.get("workers").read_plain(values::count(0..=1024)) {
+        Some(0) | None => std::thread::available_parallelism().map_or(1, usize::from),
+        Some(count) => count,
+    }
+}
+
+/// A duration that may be zero.
+fn duration(map: &Map<'_>, key: &'static str, default: Duration, most: Duration) -> Duration {
+    map.get(key)
+        .read(values::duration(Duration::ZERO..=most))
+        .unwrap_or(default)
+}
+
+/// A duration that bounds something, so it can't be zero.
+fn bound(map: &Map<'_>, key: &'static str, default: Duration) -> Duration {
+    map.get(key)
+        .read(values::duration(Duration::from_millis(1)..=24 * HOUR))
+        .unwrap_or(default)
+}

@@ -1,0 +1,105 @@
+//! `listeners[].upstream`: where requests go.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::uri::Authority;
+use rustls::pki_types::ServerName;
+
+use crate::config::address::{self, Upstream};
+use crate::config::files;
+use crate::config::reader::{Field, Map};
+use crate::config::values::{self, Expected};
+use crate::listen::settings::CertificateFiles;
+use crate::proxy::settings::{ClientTlsSettings, UpstreamProtocol, UpstreamSettings};
+
+pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
+    let map = field.map()?;
+    map.get("endpoints").not_yet();
+    let url = map.get("url");
+    let url = if map.get("endpoints").is_present() {
+        url
+    } else {
+        url.required()
+    };
+    let url = url.read(address::upstream);
+    let protocol = map.get("protocol").one_of(
+        &[
+            ("auto", UpstreamProtocol::Auto),
+            ("http1", UpstreamProtocol::Http1),
+            ("http2", UpstreamProtocol::Http2),
+        ],
+        &[],
+    );
+    let host = map.get("host").read(host);
+    map.get("share").one_of(&[("worker", ())], &["connection"]);
+    let keepalive = map.get("keepalive").map_or_empty();
+    let (tcp_keepalive, http2_ping) = (
+        interval(&keepalive, "tcp"),
+        interval(&keepalive, "http2Ping"),
+    );
+    let ping_timeout = super::bound(&keepalive, "timeout", Duration::from_secs(15));
+    let tls = tls(&map.get("tls"), url.as_ref());
+    let connect_timeout = super::bound(&map, "connectTimeout", Duration::from_secs(5));
+    let response_header_timeout = map
+        .get("responseHeaderTimeout")
+        .read(values::duration_or_none(
+            Duration::from_millis(1)..=24 * super::HOUR,
+        ))
+        .flatten();
+    let url = url?;
+    Some(UpstreamSettings {
+        target: url.target,
+        tls: url.https.then_some(tls),
+        protocol: protocol.unwrap_or(UpstreamProtocol::Auto),
+        host,
+        tcp_keepalive,
+        http2_ping,
+        ping_timeout,
+        connect_timeout,
+        response_header_timeout,
+    })
+}
+
+/// 30 s unless said otherwise; `none` turns it off.
+fn interval(map: &Map<'_>, key: &'static str) -> Option<Duration> {
+    map.get(key)
+        .read(values::duration_or_none(
+            Duration::from_secs(1)..=24 * super::HOUR,
+        ))
+        .unwrap_or(Some(Duration::from_secs(30)))
+}
+
+fn host(text: &str) -> Expected<HeaderValue> {
+    let expected = || "a host, or host:port".to_owned();
+    let authority: Authority = text.parse().map_err(|_| expected())?;
+    if authority.as_str().contains('@') || address::host_and_port(text).is_none() {
+        return Err(expected());
+    }
+    HeaderValue::from_str(text).map_err(|_| expected())
+}
+
+fn tls(field: &Field<'_>, url: Option<&Upstream>) -> ClientTlsSettings {
+    let map = field.map_or_empty();
+    let ca_file = files::certificates(&map.get("caFile"));
+    let identity = super::export::identity(&map);
+    let identity = identity.map(|(cert_file, key_file)| CertificateFiles {
+        cert_file,
+        key_file,
+    });
+    let server_name = map.get("serverName").read(server_name);
+    if field.is_present() && url.is_some_and(|url| !url.https) {
+        field.fault("expected an https URL beside it");
+    }
+    ClientTlsSettings {
+        ca_file,
+        identity,
+        server_name,
+    }
+}
+
+fn server_name(text: &str) -> Expected<String> {
+    ServerName::try_from(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| "a DNS name or an IP address".to_owned())
+}
