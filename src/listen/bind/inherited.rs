@@ -124,3 +124,111 @@ fn prepare(fd: &OwnedFd) -> rustix::io::Result<()> {
     ioctl_fionbio(fd, true)?;
     fcntl_setfd(fd, fcntl_getfd(fd)? | FdFlags::CLOEXEC)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::listen::bind::Bound;
+    use crate::listen::settings::Bind;
+    use crate::listen::testing::TempDir;
+
+    fn tcp() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").expect("a listener")
+    }
+
+    fn named(name: &str, fd: impl Into<OwnedFd>) -> (String, OwnedFd) {
+        (name.to_owned(), fd.into())
+    }
+
+    fn bind(inherited: &mut Inherited, name: &str) -> Result<Bound, BindError> {
+        Bound::bind(&Bind::Fd(name.to_owned()), inherited)
+    }
+
+    #[test]
+    fn descriptors_are_claimed_by_name_in_their_order() {
+        let (first, second) = (tcp(), tcp());
+        let addresses = [&first, &second].map(|one| one.local_addr().expect("an address"));
+        let mut inherited = Inherited::new([
+            named("other", tcp()),
+            named("web", first),
+            named("web", second),
+        ]);
+        for address in addresses {
+            let bound = bind(&mut inherited, "web").expect("bound");
+            assert_eq!(bound.local_addr().expect("an address"), Some(address));
+        }
+        assert_eq!(inherited.unclaimed().collect::<Vec<_>>(), ["other"]);
+        let error = bind(&mut inherited, "web").expect_err("all claimed");
+        assert_eq!(
+            error.to_string(),
+            "fd:web: expected a descriptor of that name in LISTEN_FDNAMES, \
+             but the unclaimed ones are named other"
+        );
+    }
+
+    #[test]
+    fn an_inherited_unix_socket_is_recognised_and_its_file_is_left() {
+        let directory = TempDir::new();
+        let path = directory.path().join("s");
+        let listener = UnixListener::bind(&path).expect("a listener");
+        let mut inherited = Inherited::new([named("cri", listener)]);
+        let bound = bind(&mut inherited, "cri").expect("bound");
+        assert_eq!(bound.local_addr().expect("known"), None);
+        drop(bound);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn an_inherited_socket_is_made_non_blocking_and_private() {
+        let mut inherited = Inherited::new([named("web", tcp())]);
+        let bound = bind(&mut inherited, "web").expect("bound");
+        let flags = rustix::fs::fcntl_getfl(&bound).expect("flags");
+        assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
+        let flags = fcntl_getfd(&bound).expect("flags");
+        assert!(flags.contains(FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn what_does_not_listen_is_refused() {
+        let directory = TempDir::new();
+        let file = File::open(directory.file("f", "")).expect("a file");
+        let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let listener = tcp();
+        let address = listener.local_addr().expect("an address");
+        let connected = std::net::TcpStream::connect(address).expect("connected");
+        let mut inherited = Inherited::new([
+            named("file", file),
+            named("udp", datagrams),
+            named("connected", connected),
+        ]);
+        for (name, found) in [
+            ("file", "it is not a socket"),
+            ("udp", "it is not a stream socket"),
+            ("connected", "it is a socket that does not listen"),
+        ] {
+            let error = bind(&mut inherited, name).expect_err("refused");
+            assert_eq!(error.reason().to_string(), found, "{name}");
+        }
+        let error = bind(&mut inherited, "none").expect_err("refused");
+        assert!(error.to_string().ends_with("was passed to this process"));
+    }
+
+    #[test]
+    fn an_absurd_number_of_descriptors_is_refused() {
+        for (announced, plausible_) in [
+            ("", true),
+            ("0", true),
+            ("1024", true),
+            ("1025", false),
+            ("4294967290", false),
+            ("-1", false),
+            ("many", false),
+        ] {
+            assert_eq!(plausible(announced), plausible_, "{announced}");
+        }
+    }
+}
