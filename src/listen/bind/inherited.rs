@@ -184,7 +184,9 @@ mod tests {
 
     #[test]
     fn an_inherited_socket_is_made_non_blocking_and_private() {
-        let mut inherited = Inherited::new([named("web", tcp())]);
+        let listener = tcp();
+        fcntl_setfd(&listener, FdFlags::empty()).expect("as if passed by exec");
+        let mut inherited = Inherited::new([named("web", listener)]);
         let bound = bind(&mut inherited, "web").expect("bound");
         let flags = rustix::fs::fcntl_getfl(&bound).expect("flags");
         assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
