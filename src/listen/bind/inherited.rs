@@ -41,16 +41,17 @@ impl fmt::Display for InheritError {
 impl std::error::Error for InheritError {}
 
 impl Inherited {
-    /// Takes what the environment announces. Call it once, before anything else opens a
-    /// descriptor: the protocol gives numbers, and a number that was announced but not passed
-    /// could otherwise be somebody else's.
+    /// Takes what the environment announces, if it does so for this process. Call it once,
+    /// before anything else opens a descriptor: the protocol gives numbers, and a number that
+    /// was announced but not passed could otherwise be somebody else's.
     ///
     /// # Errors
-    /// When the variables are set for this process and can't be read.
+    /// When the variables are set and can't be read.
     pub fn from_env() -> Result<Self, InheritError> {
-        let announced = std::env::var("LISTEN_FDS").unwrap_or_default();
-        if !plausible(&announced) {
-            return Err(InheritError { found: announced });
+        let variable = |name| std::env::var(name).unwrap_or_default();
+        let own = std::process::id();
+        if !announced(&variable("LISTEN_PID"), &variable("LISTEN_FDS"), own)? {
+            return Ok(Self::default());
         }
         let passed = sd_listen_fds::get().map_err(|error| InheritError {
             found: error.to_string(),
@@ -96,9 +97,22 @@ impl Inherited {
     }
 }
 
-/// Whether the number of descriptors can be believed; absent and empty mean none.
-fn plausible(announced: &str) -> bool {
-    announced.is_empty() || announced.parse::<u32>().is_ok_and(|count| count <= MOST)
+/// Whether descriptors were announced to the process `own`. What is meant for another process
+/// is none of our business, however odd; an odd number of ours must not be believed.
+fn announced(pid: &str, fds: &str, own: u32) -> Result<bool, InheritError> {
+    let wrong = || InheritError {
+        found: format!("LISTEN_FDS={fds:?}, LISTEN_PID={pid:?}"),
+    };
+    if pid.is_empty() || fds.is_empty() {
+        return Ok(false);
+    }
+    if pid.parse::<u32>().map_err(|_| wrong())? != own {
+        return Ok(false);
+    }
+    match fds.parse::<u32>() {
+        Ok(count) if count <= MOST => Ok(count > 0),
+        _ => Err(wrong()),
+    }
 }
 
 /// The family of a listening stream socket.
@@ -220,17 +234,27 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_number_of_descriptors_is_refused() {
-        for (announced, plausible_) in [
-            ("", true),
-            ("0", true),
-            ("1024", true),
-            ("1025", false),
-            ("4294967290", false),
-            ("-1", false),
-            ("many", false),
+    fn announcements_are_believed_only_if_ours_and_sane() {
+        for (pid, fds, expected, why) in [
+            ("", "", Some(false), "not activated"),
+            ("", "1", Some(false), "nobody is addressed"),
+            ("7", "", Some(false), "nothing is passed"),
+            ("7", "0", Some(false), "nothing is passed"),
+            ("7", "1", Some(true), "ours"),
+            ("7", "1024", Some(true), "the most"),
+            ("8", "1", Some(false), "another's"),
+            ("8", "many", Some(false), "another's, however odd"),
+            ("7", "1025", None, "too many"),
+            ("7", "4294967290", None, "absurdly many"),
+            ("7", "-1", None, "no number"),
+            ("seven", "1", None, "no process"),
         ] {
-            assert_eq!(plausible(announced), plausible_, "{announced}");
+            assert_eq!(announced(pid, fds, 7).ok(), expected, "{why}");
         }
+        let error = announced("7", "many", 7).expect_err("refused").to_string();
+        assert!(
+            error.ends_with(r#"found LISTEN_FDS="many", LISTEN_PID="7""#),
+            "{error}"
+        );
     }
 }
