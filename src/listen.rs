@@ -13,5 +13,7 @@ pub mod proxy_protocol;
 pub mod settings;
 pub mod sniff;
 pub mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tls;
 pub mod tls_client;

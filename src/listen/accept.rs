@@ -134,3 +134,120 @@ fn tcp(fd: OwnedFd, peer: Option<SocketAddrAny>) -> io::Result<Accepted> {
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::{Read, Write};
+    use std::time::Duration;
+
+    use rustix::io::Errno;
+    use tokio::time::Instant;
+
+    use super::super::bind::Inherited;
+    use super::super::settings::Bind;
+    use super::super::stream::Plain;
+    use super::super::testing::TempDir;
+    use super::*;
+
+    fn acceptor(bind: &Bind) -> Acceptor {
+        let bound = Bound::bind(bind, &mut Inherited::default()).expect("bound");
+        Acceptor::new(bound).expect("registered")
+    }
+
+    fn loopback() -> (Acceptor, SocketAddr) {
+        let acceptor = acceptor(&Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))));
+        let address = acceptor.bound().local_addr().expect("known").expect("TCP");
+        (acceptor, address)
+    }
+
+    #[tokio::test]
+    async fn a_connection_comes_with_both_its_addresses_and_without_delay() {
+        let (mut acceptor, address) = loopback();
+        let caller = TcpStream::connect(address).expect("connected");
+        let accepted = acceptor.accept().await;
+        assert_eq!(accepted.peer, caller.local_addr().ok());
+        assert_eq!(accepted.local, Some(address));
+        let Socket::Tcp(mut socket) = accepted.socket else {
+            panic!("expected TCP");
+        };
+        assert!(socket.nodelay().expect("an option"));
+        let error = socket.read(&mut [0]).expect_err("nothing to read");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn ipv4_callers_of_an_ipv6_wildcard_have_ipv4_addresses() {
+        if std::net::TcpListener::bind("[::1]:0").is_err() {
+            return; // No IPv6 here.
+        }
+        let mut acceptor = acceptor(&Bind::Tcp("[::]:0".parse().expect("an address")));
+        let bound = acceptor.bound().local_addr().expect("known").expect("TCP");
+        let caller = TcpStream::connect(("127.0.0.1", bound.port())).expect("connected");
+        let accepted = acceptor.accept().await;
+        assert_eq!(accepted.peer, caller.local_addr().ok());
+        assert_eq!(accepted.local, caller.peer_addr().ok());
+    }
+
+    #[tokio::test]
+    async fn unix_sockets_have_no_addresses() {
+        let directory = TempDir::new();
+        let path = directory.path().join("s");
+        let mut acceptor = acceptor(&Bind::Unix {
+            path: path.clone(),
+            mode: 0o600,
+        });
+        let _caller = UnixStream::connect(&path).expect("connected");
+        let accepted = acceptor.accept().await;
+        assert!(matches!(accepted.socket, Socket::Unix(_)));
+        assert_eq!((accepted.peer, accepted.local), (None, None));
+        drop(acceptor);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_served_on_another_thread() {
+        let (mut acceptor, address) = loopback();
+        let mut caller = TcpStream::connect(address).expect("connected");
+        let accepted = acceptor.accept().await;
+        drop(acceptor);
+        let worker = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let mut stream = Plain::register(accepted.socket).expect("registered");
+                tokio::io::AsyncWriteExt::write_all(&mut stream, b"served")
+                    .await
+                    .expect("written");
+            });
+        });
+        let mut text = String::new();
+        caller.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "served");
+        worker.join().expect("no panic");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn running_out_of_descriptors_pauses_and_then_goes_on() {
+        let (mut acceptor, address) = loopback();
+        let mut caller = TcpStream::connect(address).expect("connected");
+        let attempts = Cell::new(0);
+        let begun = Instant::now();
+        let accepted = acceptor
+            .accept_by(|bound| {
+                attempts.set(attempts.get() + 1);
+                match attempts.get() {
+                    1 => Err(Errno::CONNABORTED.into()),
+                    2..5 => Err(Errno::MFILE.into()),
+                    _ => take(bound),
+                }
+            })
+            .await;
+        assert_eq!(attempts.get(), 5);
+        assert_eq!(begun.elapsed(), Duration::from_millis(5 + 10 + 20));
+        caller.write_all(b"x").expect("the connection is intact");
+        assert!(matches!(accepted.socket, Socket::Tcp(_)));
+    }
+}

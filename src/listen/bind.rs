@@ -143,3 +143,69 @@ fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    fn bind(address: SocketAddr) -> Result<Bound, BindError> {
+        Bound::bind(&Bind::Tcp(address), &mut Inherited::default())
+    }
+
+    fn on(address: &str) -> (Bound, u16) {
+        let bound = bind(address.parse().expect("an address")).expect("bound");
+        let port = bound.local_addr().expect("known").expect("TCP").port();
+        (bound, port)
+    }
+
+    #[test]
+    fn port_zero_becomes_a_real_one_that_listens() {
+        let (_bound, port) = on("127.0.0.1:0");
+        assert_ne!(port, 0);
+        TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    }
+
+    #[test]
+    fn a_port_in_use_is_refused_even_our_own() {
+        let (_first, port) = on("127.0.0.1:0");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let error = bind(address).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "127.0.0.1:{port}: expected a local address with a free port, \
+                 but Address already in use (os error 98)"
+            )
+        );
+    }
+
+    #[test]
+    fn a_port_can_be_bound_again_though_its_connections_linger() {
+        let (bound, port) = on("127.0.0.1:0");
+        let _caller = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+        let accepted = rustix::net::accept(&bound).expect("accepted");
+        // Closing first leaves our side of the connection lingering on the port.
+        drop((accepted, bound));
+        bind(SocketAddr::from(([127, 0, 0, 1], port))).expect("bound again");
+    }
+
+    #[test]
+    fn the_ipv6_wildcard_takes_ipv4_and_other_ipv6_addresses_do_not() {
+        if std::net::TcpListener::bind("[::1]:0").is_err() {
+            return; // No IPv6 here.
+        }
+        let (_bound, port) = on("[::]:0");
+        TcpStream::connect(("127.0.0.1", port)).expect("connected");
+        let (_bound, port) = on("[::1]:0");
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    }
+
+    #[test]
+    fn a_listener_is_non_blocking() {
+        let (bound, _) = on("127.0.0.1:0");
+        let error = rustix::net::accept(&bound).expect_err("nobody there");
+        assert_eq!(error, rustix::io::Errno::WOULDBLOCK);
+    }
+}

@@ -105,7 +105,10 @@ async fn settle(
         peer,
         local,
     } = accepted;
-    let plain = Plain::register(socket).map_err(|_| Refused::Closed)?;
+    let plain = Plain::register(socket).map_err(|error| {
+        tracing::debug!(%error, "connection could not be registered");
+        Refused::Closed
+    })?;
     let mut plain = Prefixed::new(plain);
     let client = client(&mut plain, peer, settings).await?;
     let (mut stream, negotiated) = match tls {
@@ -188,3 +191,6 @@ fn speaks(protocol: Protocol, version: Version) -> bool {
         Protocol::Http2 => version == Version::Http2,
     }
 }
+
+#[cfg(test)]
+mod tests;

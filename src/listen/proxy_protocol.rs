@@ -175,3 +175,6 @@ fn source(length: usize, ip: impl Into<IpAddr>, port: u16) -> Verdict {
     let address = SocketAddr::new(ip.into().to_canonical(), port);
     Verdict::Header(length, Announced::Source(address))
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,3 +64,84 @@ pub async fn sniff<S: AsyncRead + Unpin>(stream: &mut Prefixed<S>) -> io::Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[test]
+    fn the_first_differing_byte_decides() {
+        for (first, expected, why) in [
+            (&b""[..], Verdict::NeedMore, "nothing yet"),
+            (b"P", Verdict::NeedMore, "POST, PUT or the preface"),
+            (b"PRI", Verdict::NeedMore, "like the preface so far"),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
+                Verdict::NeedMore,
+                "one short",
+            ),
+            (PREFACE, Verdict::Http2, "the preface"),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0",
+                Verdict::Http2,
+                "and a frame",
+            ),
+            (b"G", Verdict::Http1, "no method but PRI begins so"),
+            (b"PO", Verdict::Http1, "POST"),
+            (b"PRI * HTTP/1.1\r\n", Verdict::Http1, "another version"),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r!",
+                Verdict::Http1,
+                "last byte",
+            ),
+            (b"pri * HTTP/2.0", Verdict::Http1, "case matters"),
+            (b"\r\nGET / HTTP/1.1", Verdict::Http1, "an empty line"),
+            (
+                b"\x16\x03\x01",
+                Verdict::Http1,
+                "TLS: HTTP/1 will refuse it",
+            ),
+        ] {
+            assert_eq!(classify(first), expected, "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_that_decided_are_read_again() {
+        for (sent, version) in [
+            (&b"POST / HTTP/1.1\r\n\r\n"[..], Version::Http1),
+            (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0"[..], Version::Http2),
+        ] {
+            for size in [1, 7, 64] {
+                let (mut caller, ours) = duplex(size);
+                let sender = async {
+                    caller.write_all(sent).await.expect("written");
+                    drop(caller);
+                };
+                let reader = async {
+                    let mut stream = Prefixed::new(ours);
+                    let found = sniff(&mut stream).await.expect("a version");
+                    let mut all = Vec::new();
+                    stream.read_to_end(&mut all).await.expect("read");
+                    (found, all)
+                };
+                let ((), (found, all)) = tokio::join!(sender, reader);
+                assert_eq!(found, version, "in pieces of {size}");
+                assert_eq!(all, sent, "in pieces of {size}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_before_the_decision_is_an_error() {
+        for sent in [&b""[..], b"P", b"PRI * HTTP"] {
+            let (mut caller, ours) = duplex(64);
+            caller.write_all(sent).await.expect("written");
+            drop(caller);
+            let error = sniff(&mut Prefixed::new(ours)).await.expect_err("an end");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+}

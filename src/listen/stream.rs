@@ -239,3 +239,78 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
         Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn buffered_bytes_are_read_first_and_their_buffer_is_freed() {
+        let (mut peer, ours) = duplex(64);
+        let mut stream = Prefixed::new(ours);
+        peer.write_all(b"headbody").await.expect("written");
+        assert_eq!(stream.fill(4).await.expect("read"), 4);
+        assert_eq!(stream.buffered(), b"head");
+        stream.consume(1);
+
+        let mut small = [0; 2];
+        stream.read_exact(&mut small).await.expect("read");
+        assert_eq!(&small, b"ea");
+        assert_eq!(stream.buffered(), b"d");
+        let mut rest = [0; 5];
+        stream.read_exact(&mut rest).await.expect("read");
+        assert_eq!(&rest, b"dbody");
+        assert_eq!(stream.into_parts().0.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_fill_adds_to_what_is_buffered_and_tells_the_end() {
+        let (mut peer, ours) = duplex(64);
+        let mut stream = Prefixed::new(ours);
+        for piece in [&b"one"[..], b"two"] {
+            peer.write_all(piece).await.expect("written");
+            stream.fill(64).await.expect("read");
+        }
+        drop(peer);
+        assert_eq!(stream.fill(64).await.expect("an end"), 0);
+        assert_eq!(stream.buffered(), b"onetwo");
+        stream.consume(100);
+        assert_eq!(stream.buffered(), b"");
+    }
+
+    #[tokio::test]
+    async fn both_kinds_of_socket_write_vectored_and_close_half() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let tcp = StdTcpStream::connect(address).expect("connected");
+        let tcp_peer = listener.accept().expect("accepted").0;
+        let (unix, unix_peer) = StdUnixStream::pair().expect("a pair");
+        let pairs = [
+            (Socket::Tcp(tcp), Socket::Tcp(tcp_peer)),
+            (Socket::Unix(unix), Socket::Unix(unix_peer)),
+        ];
+        for (ours, theirs) in pairs {
+            let [mut ours, mut theirs] = [ours, theirs].map(|socket| {
+                match &socket {
+                    Socket::Tcp(socket) => socket.set_nonblocking(true),
+                    Socket::Unix(socket) => socket.set_nonblocking(true),
+                }
+                .expect("non-blocking");
+                Prefixed::new(Stream::from(Plain::register(socket).expect("registered")))
+            });
+            assert!(ours.is_write_vectored());
+            let pieces = [IoSlice::new(b"two "), IoSlice::new(b"pieces")];
+            assert_eq!(ours.write_vectored(&pieces).await.expect("written"), 10);
+            ours.shutdown().await.expect("closed");
+            let mut text = String::new();
+            theirs.read_to_string(&mut text).await.expect("read");
+            assert_eq!(text, "two pieces");
+            theirs.write_all(b"answer").await.expect("written");
+            let mut answer = [0; 6];
+            ours.read_exact(&mut answer).await.expect("still readable");
+            assert_eq!(&answer, b"answer");
+        }
+    }
+}

@@ -110,3 +110,6 @@ fn is_for(candidate: &CertifiedKey, name: &ServerName<'_>) -> bool {
         .and_then(|certificate| verify_server_name(&certificate, name))
         .is_ok()
 }
+
+#[cfg(test)]
+mod tests;

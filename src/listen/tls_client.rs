@@ -72,3 +72,92 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     }
     Ok(roots)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Authority, TempDir};
+    use super::*;
+
+    #[test]
+    fn the_preferred_alpn_name_comes_first() {
+        let authority = Authority::new();
+        let config =
+            client_config(Some(&authority.ca_file), None, &[b"h2", b"http/1.1"]).expect("built");
+        assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
+        assert!(!config.client_auth_cert_resolver.has_certs());
+    }
+
+    #[test]
+    fn an_identity_is_presented() {
+        let authority = Authority::new();
+        let identity = authority.issue(&["proxy"]);
+        let config = client_config(Some(&authority.ca_file), Some(&identity), &[]).expect("built");
+        assert!(config.client_auth_cert_resolver.has_certs());
+    }
+
+    #[test]
+    fn files_at_fault_are_named() {
+        let directory = TempDir::new();
+        let empty = directory.file("ca.pem", "no certificate in here\n");
+        let error = client_config(Some(&empty), None, &[]).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: expected trusted certificates in PEM, found no such PEM section",
+                empty.display()
+            )
+        );
+
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let broken = directory.file("broken.pem", broken);
+        let text = client_config(Some(&broken), None, &[])
+            .expect_err("refused")
+            .to_string();
+        let begins = format!(
+            "{}: expected trusted certificates in PEM, found one that can't be used: ",
+            broken.display()
+        );
+        assert!(text.starts_with(&begins), "{text}");
+
+        let authority = Authority::new();
+        let identity = CertificateFiles {
+            key_file: directory.path().join("absent.key"),
+            ..authority.issue(&["proxy"])
+        };
+        let text = client_config(Some(&authority.ca_file), Some(&identity), &[])
+            .expect_err("refused")
+            .to_string();
+        assert_eq!(
+            text,
+            format!(
+                "{}: expected an unencrypted PEM private key (PKCS#8, PKCS#1 or SEC1), \
+                 found that it can't be read: No such file or directory (os error 2)",
+                identity.key_file.display()
+            )
+        );
+    }
+
+    #[test]
+    fn server_names_are_dns_names_or_addresses() {
+        for (given, expected) in [
+            ("etcd.kube-system.svc", Some("etcd.kube-system.svc")),
+            ("etcd.kube-system.svc.", Some("etcd.kube-system.svc")),
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("::1", Some("::1")),
+            ("", None),
+            (".", None),
+            ("a..b", None),
+            ("host:443", None),
+            ("[::1]", None),
+            ("sp ace", None),
+        ] {
+            let name = server_name(given).map(|name| name.to_str().into_owned());
+            assert_eq!(name.as_deref().ok(), expected, "{given}");
+        }
+        let error = server_name("a..b").expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            r#"expected a DNS name or an IP address, found "a..b""#
+        );
+    }
+}

@@ -75,3 +75,54 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     ONE.iter()
         .any(|one| error.raw_os_error() == Some(one.raw_os_error()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(errno: Errno) -> io::Error {
+        errno.into()
+    }
+
+    #[test]
+    fn lack_of_descriptors_pauses_ever_longer_and_is_reported_once() {
+        let mut backoff = Backoff::default();
+        let steps: Vec<_> = (0..10)
+            .map(|_| backoff.failed(&fault(Errno::MFILE)))
+            .collect();
+        let expected = [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000];
+        for (at, (step, millis)) in steps.iter().zip(expected).enumerate() {
+            let pause = Step::Pause {
+                time: Duration::from_millis(millis),
+                report: at == 0,
+            };
+            assert_eq!(*step, pause, "fault {at}");
+        }
+        assert!(backoff.recovered());
+        assert!(!backoff.recovered(), "recovery is reported once, too");
+    }
+
+    #[test]
+    fn faults_of_single_connections_are_passed_over_until_they_pile_up() {
+        let mut backoff = Backoff::default();
+        for _ in 0..MOST_AT_ONCE {
+            assert_eq!(backoff.failed(&fault(Errno::CONNABORTED)), Step::Again);
+        }
+        let step = backoff.failed(&fault(Errno::CONNABORTED));
+        assert!(matches!(step, Step::Pause { report: true, .. }));
+        backoff.recovered();
+        assert_eq!(backoff.failed(&fault(Errno::CONNABORTED)), Step::Again);
+    }
+
+    #[test]
+    fn an_unknown_fault_is_waited_out_like_lack_of_descriptors() {
+        for error in [
+            fault(Errno::NOMEM),
+            fault(Errno::INVAL),
+            io::Error::other("?"),
+        ] {
+            let step = Backoff::default().failed(&error);
+            assert!(matches!(step, Step::Pause { .. }), "{error}");
+        }
+    }
+}

@@ -59,19 +59,25 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<(UnixListener, OwnedPath), 
     let _lock = lock_directory(path).map_err(fail)?;
     clear(path, &address).map_err(fail)?;
 
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(failed)?;
-    // The file is created with the socket's own mode less the umask, so never with more.
-    fchmod(&socket, Mode::from_raw_mode(mode)).map_err(|error| failed(error.into()))?;
-    socket.bind(&address).map_err(failed)?;
-    let made = fs::symlink_metadata(path).map_err(failed)?;
+    let (socket, owned) = create(path, &address, mode).map_err(failed)?;
+    // The umask may have taken bits away.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
+    socket.listen(BACKLOG).map_err(failed)?;
+    Ok((socket.into(), owned))
+}
+
+/// Makes the file. It is born with the socket's own mode less the umask, so never with more.
+fn create(path: &Path, address: &SockAddr, mode: u32) -> io::Result<(Socket, OwnedPath)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    fchmod(&socket, Mode::from_raw_mode(mode))?;
+    socket.bind(address)?;
+    let made = fs::symlink_metadata(path)?;
     let owned = OwnedPath {
         path: path.to_owned(),
         device: made.dev(),
         inode: made.ino(),
     };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
-    socket.listen(BACKLOG).map_err(failed)?;
-    Ok((socket.into(), owned))
+    Ok((socket, owned))
 }
 
 /// Locks the directory against other instances; the lock ends with the value. A directory that
@@ -121,4 +127,117 @@ fn is_alive(error: &io::Error) -> bool {
     [Errno::AGAIN, Errno::PROTOTYPE]
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    use super::*;
+    use crate::listen::testing::TempDir;
+
+    fn mode_of(path: &Path) -> u32 {
+        let metadata = fs::symlink_metadata(path).expect("a file");
+        metadata.permissions().mode() & 0o7777
+    }
+
+    fn reason(path: &Path) -> String {
+        let error = bind(path, 0o600).expect_err("refused");
+        error.reason().to_string()
+    }
+
+    #[test]
+    fn a_socket_has_exactly_its_mode() {
+        let directory = TempDir::new();
+        for mode in [0o600, 0o660, 0o666, 0o777] {
+            let path = directory.path().join(format!("{mode:o}"));
+            let _bound = bind(&path, mode).expect("bound");
+            assert_eq!(mode_of(&path), mode, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_socket_never_grants_more_than_its_mode_not_even_before_it_is_set() {
+        let directory = TempDir::new();
+        let path = directory.path().join("s");
+        let address = SockAddr::unix(&path).expect("an address");
+        let _made = create(&path, &address, 0o600).expect("made");
+        assert_eq!(mode_of(&path) & !0o600, 0);
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced() {
+        let directory = TempDir::new();
+        let path = directory.path().join("s");
+        drop(UnixListener::bind(&path).expect("a socket"));
+        assert!(path.exists());
+        let (_listener, _owned) = bind(&path, 0o600).expect("bound");
+        UnixStream::connect(&path).expect("somebody listens");
+    }
+
+    #[test]
+    fn a_live_socket_is_left_alone_and_refused() {
+        let directory = TempDir::new();
+        let path = directory.path().join("s");
+        let (_listener, _owned) = bind(&path, 0o600).expect("bound");
+        assert_eq!(reason(&path), "another process listens on it");
+        UnixStream::connect(&path).expect("the first one still listens");
+
+        let datagrams = directory.path().join("d");
+        let _bound = UnixDatagram::bind(&datagrams).expect("a socket");
+        assert_eq!(reason(&datagrams), "another process listens on it");
+    }
+
+    #[test]
+    fn what_is_not_a_socket_is_never_deleted() {
+        let directory = TempDir::new();
+        let file = directory.file("precious", "content");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        for path in [&file, &link, &directory.path().to_owned()] {
+            let text = reason(path);
+            assert_eq!(text, "the path holds something that is not a socket");
+        }
+        assert_eq!(fs::read(&link).expect("still there"), b"content");
+    }
+
+    #[test]
+    fn a_socket_is_removed_on_drop() {
+        let directory = TempDir::new();
+        let path = directory.path().join("s");
+        drop(bind(&path, 0o600).expect("bound"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn somebody_elses_replacement_survives_the_drop() {
+        let directory = TempDir::new();
+        let path = directory.path().join("s");
+        let (listener, owned) = bind(&path, 0o600).expect("bound");
+        fs::remove_file(&path).expect("removed");
+        let _other = UnixListener::bind(&path).expect("a socket of another process");
+        drop((owned, listener));
+        UnixStream::connect(&path).expect("the other one still listens");
+    }
+
+    #[test]
+    fn a_directory_that_stays_locked_is_reported() {
+        let directory = TempDir::new();
+        let holder = File::open(directory.path()).expect("a directory");
+        flock(&holder, FlockOperation::LockExclusive).expect("locked");
+        let text = reason(&directory.path().join("s"));
+        assert!(text.contains("keeps the directory locked"), "{text}");
+    }
+
+    #[test]
+    fn an_error_names_the_path_what_was_expected_and_why() {
+        let error = bind(Path::new("/nonexistent/s"), 0o600).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "unix:///nonexistent/s: expected a path for a socket that nobody listens on, \
+             but No such file or directory (os error 2)"
+        );
+        let long = PathBuf::from(format!("/tmp/{}", "x".repeat(200)));
+        assert!(bind(&long, 0o600).is_err());
+    }
 }
