@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+use tokio::task::coop::{Unconstrained, unconstrained};
 
 /// Happens once; cloned handles are the same broadcast.
 #[derive(Clone, Default)]
@@ -29,7 +30,7 @@ pin_project! {
     pub struct Wait {
         broadcast: Broadcast,
         #[pin]
-        notified: OwnedNotified,
+        notified: Unconstrained<OwnedNotified>,
         registered: Option<Waker>,
     }
 }
@@ -52,7 +53,8 @@ impl Broadcast {
     pub fn wait(&self) -> Wait {
         Wait {
             broadcast: self.clone(),
-            notified: Arc::clone(&self.0.notify).notified_owned(),
+            // Unconstrained: a poll that is pending has registered, whatever the task's budget.
+            notified: unconstrained(Arc::clone(&self.0.notify).notified_owned()),
             registered: None,
         }
     }

@@ -76,7 +76,11 @@ mod tests {
         for (accept, format, why) in [
             ("", Text, "nothing asked"),
             ("*/*", Text, "anything"),
-            ("text/html", Text, "nothing we write: a browser still sees text"),
+            (
+                "text/html",
+                Text,
+                "nothing we write: a browser still sees text",
+            ),
             (
                 "application/openmetrics-text;version=1.0.0;q=0.5,\
                  application/openmetrics-text;version=0.0.1;q=0.4,\

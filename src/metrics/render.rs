@@ -106,11 +106,9 @@ pub(super) fn listeners(
         "Requests sent to an upstream again.",
         |l| &l.upstream_retries,
     );
-    all.counter(
-        "tracegate_panics",
-        "Panics that ended a connection.",
-        |l| &l.panics,
-    );
+    all.counter("tracegate_panics", "Panics that ended a connection.", |l| {
+        &l.panics
+    });
 }
 
 struct All<'a> {
