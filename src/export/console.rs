@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{Array, KeyValue, Value, trace};
 use opentelemetry_sdk::Resource;
@@ -14,9 +14,12 @@ use opentelemetry_sdk::trace::SpanData;
 use serde_json::{Map, json};
 use tokio::task::JoinHandle;
 
-use super::sink::{Batch, Deadline, Outcome};
+use super::sink::{Batch, Outcome};
 use super::status::SinkStatus;
 use crate::span::semconv::Converter;
+
+/// How long a write may take before the sink counts as failing.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 type Output = Arc<Mutex<dyn Write + Send>>;
 
@@ -63,7 +66,7 @@ impl Console {
         }
     }
 
-    pub(super) async fn export(&mut self, batch: &Batch, _deadline: &Deadline) -> Outcome {
+    pub(super) async fn export(&mut self, batch: &Batch, outcome: &mut Outcome) {
         let spans = batch.records.len() as u64;
         let mut text = String::new();
         for record in &batch.records {
@@ -71,37 +74,38 @@ impl Console {
             text.push_str(&line(&span, &self.resource));
             text.push('\n');
         }
+        match self.write(text).await {
+            Ok(()) => {
+                self.status.succeeded();
+                outcome.exported += spans;
+            }
+            Err(error) => {
+                self.status.failed(&error.to_string());
+                outcome.failed += spans;
+            }
+        }
+    }
+
+    /// Writes on a thread that may block. Dropped half-way, the write goes on by itself.
+    async fn write(&mut self, text: String) -> io::Result<()> {
         if let Some(pending) = &mut self.pending {
             let _ = pending.await;
         }
         let output = Arc::clone(&self.output);
-        let write = tokio::task::spawn_blocking(move || {
+        let write = self.pending.insert(tokio::task::spawn_blocking(move || {
             let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
             output.write_all(text.as_bytes())?;
             output.flush()
-        });
-        let result = self.pending.insert(write).await;
+        }));
+        let ended = match tokio::time::timeout(PATIENCE, &mut *write).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                self.status.failed("nobody reads what is written");
+                write.await
+            }
+        };
         self.pending = None;
-        match result {
-            Ok(Ok(())) => {
-                self.status.succeeded();
-                Outcome {
-                    exported: spans,
-                    ..Outcome::default()
-                }
-            }
-            failure => {
-                let error = match failure {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => "the writer panicked".to_owned(),
-                };
-                self.status.failed(&error);
-                Outcome {
-                    failed: spans,
-                    ..Outcome::default()
-                }
-            }
-        }
+        ended.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
 }
 

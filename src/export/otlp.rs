@@ -83,7 +83,7 @@ impl Exporter {
         let headers = headers(&settings.headers)?;
         let wire = match settings.transport {
             Transport::Grpc => Wire::Grpc(Grpc::new(settings, headers)?),
-            Transport::HttpProtobuf => Wire::Http(HttpProtobuf::new(settings, headers)?),
+            Transport::HttpProtobuf => Wire::Http(Box::new(HttpProtobuf::new(settings, headers)?)),
         };
         let courier = Arc::new(Courier {
             wire,
@@ -121,8 +121,12 @@ impl Exporter {
     }
 
     /// Sends a batch; ends when its fate is known.
-    pub(super) async fn export(&mut self, batch: &Batch, deadline: &Deadline) -> Outcome {
-        let mut outcome = Outcome::default();
+    pub(super) async fn export(
+        &mut self,
+        batch: &Batch,
+        deadline: &Deadline,
+        outcome: &mut Outcome,
+    ) {
         for part in parts(&batch.records) {
             let spans = part
                 .iter()
@@ -135,19 +139,20 @@ impl Exporter {
             };
             self.courier.put(Some(errand));
             let result = self.library.export(spans).await;
-            let done = self.courier.put(None).and_then(|errand| errand.outcome);
-            outcome += done.unwrap_or_else(|| {
-                // The library failed before it had anything to send.
-                if let Err(error) = result {
-                    self.courier.status.failed(&error.to_string());
+            match self.courier.put(None).and_then(|errand| errand.outcome) {
+                Some(done) => {
+                    outcome.exported += done.exported;
+                    outcome.rejected += done.rejected;
+                    outcome.failed += done.failed;
                 }
-                Outcome {
-                    failed: part.len() as u64,
-                    ..Outcome::default()
+                None => {
+                    // The library failed before it had anything to send.
+                    let error = result.err().map(|error| error.to_string());
+                    self.courier.status.failed(&error.unwrap_or_default());
+                    outcome.failed += part.len() as u64;
                 }
-            });
+            }
         }
-        outcome
     }
 }
 
@@ -206,7 +211,7 @@ fn endpoint(text: &str, schemes: &[&str]) -> Result<Uri, BuildError> {
 #[derive(Debug)]
 enum Wire {
     Grpc(Grpc),
-    Http(HttpProtobuf),
+    Http(Box<HttpProtobuf>),
 }
 
 /// Encoded spans, cheap to copy.

@@ -16,30 +16,33 @@ use super::{BuildError, otlp, resource};
 use crate::span::record::Record;
 use crate::span::semconv::{Anchor, Converter};
 
+/// Records in a row.
+#[allow(
+    clippy::vec_box,
+    reason = "records stay in the boxes the ring handed over: moving them would copy each"
+)]
+pub(super) type Records = Vec<Box<Record>>;
+
 /// Records that travel together, shared by the sinks.
 pub(super) struct Batch {
-    pub(super) records: Vec<Box<Record>>,
+    pub(super) records: Records,
     pub(super) anchor: Anchor,
 }
 
 /// When the process has to be done; `None` while it runs.
 pub(super) type Deadline = watch::Receiver<Option<Instant>>;
 
-/// What became of a batch.
+/// What became of a batch, so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) exported: u64,
     pub(super) rejected: u64,
     pub(super) failed: u64,
-    pub(super) shutdown: u64,
 }
 
-impl std::ops::AddAssign for Outcome {
-    fn add_assign(&mut self, other: Self) {
-        self.exported += other.exported;
-        self.rejected += other.rejected;
-        self.failed += other.failed;
-        self.shutdown += other.shutdown;
+impl Outcome {
+    const fn known(&self) -> u64 {
+        self.exported + self.rejected + self.failed
     }
 }
 
@@ -49,10 +52,11 @@ enum Kind {
 }
 
 impl Kind {
-    async fn export(&mut self, batch: &Batch, deadline: &Deadline) -> Outcome {
+    /// Adds to `outcome` whatever becomes known, also if it is dropped half-way.
+    async fn export(&mut self, batch: &Batch, deadline: &Deadline, outcome: &mut Outcome) {
         match self {
-            Self::Otlp(exporter) => exporter.export(batch, deadline).await,
-            Self::Console(console) => console.export(batch, deadline).await,
+            Self::Otlp(exporter) => exporter.export(batch, deadline, outcome).await,
+            Self::Console(console) => console.export(batch, outcome).await,
         }
     }
 }
@@ -170,25 +174,21 @@ async fn run(
     let mut gave_up = false;
     while let Some(batch) = batches.recv().await {
         let spans = batch.records.len();
-        let all_lost = Outcome {
-            shutdown: spans as u64,
-            ..Outcome::default()
-        };
-        let outcome = if gave_up {
-            all_lost
-        } else {
+        let mut outcome = Outcome::default();
+        if !gave_up {
             tokio::select! {
                 biased;
-                () = passed(deadline.clone()) => all_lost,
-                outcome = kind.export(&batch, &deadline) => outcome,
+                () = passed(deadline.clone()) => {}
+                () = kind.export(&batch, &deadline, &mut outcome) => {}
             }
-        };
+        }
         // A collector that fails now won't get well within the deadline: don't spend it on it.
-        gave_up = deadline.borrow().is_some() && outcome.failed > 0;
+        gave_up = gave_up || (deadline.borrow().is_some() && outcome.failed > 0);
         status.count_exported(outcome.exported);
         status.count_dropped(Reason::Rejected, outcome.rejected);
         status.count_dropped(Reason::ExportFailed, outcome.failed);
-        status.count_dropped(Reason::Shutdown, outcome.shutdown);
+        let unsent = (spans as u64).saturating_sub(outcome.known());
+        status.count_dropped(Reason::Shutdown, unsent);
         drop(batch);
         status.settle(spans);
         freed.notify_one();

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::batch::Batcher;
 use super::ring::Consumer;
-use super::sink::{Batch, Inlet, Plan, Sink};
+use super::sink::{Batch, Inlet, Plan, Records, Sink};
 use super::status::Status;
 use crate::span::record::Record;
 use crate::span::semconv::Anchor;
@@ -134,7 +134,7 @@ impl Exporter {
         moved as usize
     }
 
-    fn dispatch(&self, records: Vec<Box<Record>>) {
+    fn dispatch(&self, records: Records) {
         let batch = Arc::new(Batch {
             records,
             anchor: Anchor::now(),
