@@ -150,3 +150,40 @@ pub fn text(value: &str) -> Box<str> {
     }
     value[..end].into()
 }
+
+/// A small finished request for tests.
+#[cfg(test)]
+pub(crate) fn fixture() -> Box<Record> {
+    let now = Instant::now();
+    Box::new(Record {
+        trace_id: TraceId::new(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736).unwrap(),
+        span_id: SpanId::new(0x00f0_67aa_0ba9_02b7).unwrap(),
+        parent: None,
+        flags: Flags::SAMPLED,
+        tracestate: None,
+        link: None,
+        direction: Direction::Ingress,
+        listener: Arc::from("public"),
+        start: now,
+        headers: None,
+        end: now,
+        method: "GET".into(),
+        scheme: "http",
+        host: None,
+        port: None,
+        path: "/".into(),
+        query: None,
+        user_agent: None,
+        peer: None,
+        client: None,
+        protocol_version: "1.1",
+        grpc: false,
+        status: Some(200),
+        grpc_status: None,
+        outcome: Outcome::Done,
+        resends: 0,
+        request_bytes: 0,
+        response_bytes: 0,
+        upgraded: false,
+    })
+}

@@ -1,0 +1,130 @@
+//! OTLP/gRPC over a tonic channel.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt, Full, Limited};
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::answer::Answer;
+use super::{Payload, USER_AGENT, endpoint, public, tls};
+use crate::export::BuildError;
+use crate::export::settings::Otlp;
+
+const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// An answer's message is a few bytes; more is not read.
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Grpc {
+    channel: Channel,
+    headers: HeaderMap,
+}
+
+impl Grpc {
+    pub(super) fn new(settings: &Otlp, mut headers: HeaderMap) -> Result<Self, BuildError> {
+        let target = &settings.endpoint;
+        let unix = target.starts_with("unix:");
+        let uri = if unix {
+            None
+        } else {
+            Some(endpoint(target, &["http", "https"])?)
+        };
+        let fault = |error: tonic::transport::Error| BuildError::Endpoint {
+            endpoint: public(target),
+            reason: error.to_string(),
+        };
+        let mut channel = Endpoint::from_shared(target.clone())
+            .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
+            .map_err(fault)?
+            .connect_timeout(settings.timeout)
+            // A collector that vanished without a word is noticed while a request waits for it.
+            .http2_keep_alive_interval(std::time::Duration::from_secs(30))
+            .keep_alive_timeout(settings.timeout);
+        if uri.as_ref().and_then(Uri::scheme_str) == Some("https") {
+            channel = channel
+                .tls_config(tls::for_tonic(&settings.tls)?)
+                .map_err(|error| BuildError::Tls {
+                    file: tls::describe(&settings.tls),
+                    reason: error.to_string(),
+                })?;
+        }
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/grpc"),
+        );
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        Ok(Self {
+            channel: channel.connect_lazy(),
+            headers,
+        })
+    }
+
+    pub(super) async fn send(&self, payload: Payload) -> Answer {
+        let mut channel = self.channel.clone();
+        if let Err(error) = std::future::poll_fn(|cx| channel.poll_ready(cx)).await {
+            return Answer::unreachable(&error);
+        }
+        let mut headers = self.headers.clone();
+        if let Some(encoding) = &payload.encoding {
+            headers.insert("grpc-encoding", encoding.clone());
+        }
+        let mut request = Request::new(Body::new(Full::new(frame(&payload))));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = Uri::from_static(METHOD);
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = headers;
+        let response = match channel.call(request).await {
+            Ok(response) => response,
+            Err(error) => return Answer::unreachable(&error),
+        };
+        let (head, body) = response.into_parts();
+        if head.status != StatusCode::OK {
+            return Answer::http(head.status, &head.headers);
+        }
+        // A trailers-only answer has its status in the head.
+        if let Some(status) = Status::from_header_map(&head.headers) {
+            return judge(&status, &Bytes::new());
+        }
+        match Limited::new(body, MAX_ANSWER).collect().await {
+            Ok(collected) => {
+                let status = collected.trailers().and_then(Status::from_header_map);
+                let message = collected.to_bytes();
+                match status {
+                    Some(status) => judge(&status, &message),
+                    None => Answer::Retryable {
+                        error: "an answer without a gRPC status".to_owned(),
+                        after: None,
+                    },
+                }
+            }
+            Err(error) => Answer::unreachable(&*error),
+        }
+    }
+}
+
+fn judge(status: &Status, message: &Bytes) -> Answer {
+    if status.code() == Code::Ok {
+        Answer::accepted(message.get(FRAME_HEAD..).unwrap_or_default())
+    } else {
+        Answer::grpc(status)
+    }
+}
+
+/// Compressed flag and length in front of a message.
+const FRAME_HEAD: usize = 5;
+
+/// A length-prefixed message ("gRPC over HTTP2", section "Requests").
+fn frame(payload: &Payload) -> Bytes {
+    let body = &payload.body;
+    // Batches are cut far below 4 GiB.
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let mut framed = BytesMut::with_capacity(FRAME_HEAD + body.len());
+    framed.put_u8(u8::from(payload.encoding.is_some()));
+    framed.put_u32(length);
+    framed.put_slice(body);
+    framed.freeze()
+}

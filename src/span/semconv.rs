@@ -1,0 +1,214 @@
+//! From a record to a span, by OpenTelemetry's semantic conventions.
+//!
+//! Attributes of tracegate's own, where the conventions have no name: `tracegate.listener`;
+//! `tracegate.cancelled` (`true` if the caller went away: no error, and no status, of ours or of
+//! the upstream); `tracegate.refused` (why a request was refused here, one of the names in
+//! [`Fault`](super::record::Fault)).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use opentelemetry::trace::{
+    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+use super::known_rpc::KnownMethods;
+use super::record::{Direction, Fault, Outcome, Record};
+use crate::context::ids;
+
+mod http;
+mod network;
+mod rpc;
+
+/// The version of the conventions spans, scope and resource follow.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
+
+/// Name of the event that marks the arrival of a response's head.
+pub const HEADERS_EVENT: &str = "http.response.headers";
+
+/// From how much of a response after its head on a span gets [`HEADERS_EVENT`]: on a watch or a
+/// stream the head's time is what a reader looks for, on other spans it would be noise.
+pub const LASTING: Duration = Duration::from_secs(1);
+
+/// One moment on both clocks: what turns a monotonic time into a date.
+#[derive(Clone, Copy, Debug)]
+pub struct Anchor {
+    /// The moment by the wall clock.
+    pub wall: SystemTime,
+    /// The same moment by the monotonic clock.
+    pub mono: Instant,
+}
+
+impl Anchor {
+    /// This moment.
+    pub fn now() -> Self {
+        Self {
+            wall: SystemTime::now(),
+            mono: Instant::now(),
+        }
+    }
+
+    /// The date of a moment; the epoch, should it lie outside of what the clock can express.
+    pub fn date(&self, moment: Instant) -> SystemTime {
+        let before = self.mono.checked_duration_since(moment);
+        match before {
+            Some(before) => self.wall.checked_sub(before),
+            None => self
+                .wall
+                .checked_add(moment.saturating_duration_since(self.mono)),
+        }
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
+/// Turns records into spans.
+#[derive(Debug)]
+pub struct Converter {
+    scope: InstrumentationScope,
+    known_rpc: Arc<KnownMethods>,
+}
+
+impl Converter {
+    /// `known_rpc`: the gRPC methods whose names may stand on spans.
+    pub fn new(known_rpc: Arc<KnownMethods>) -> Self {
+        let scope = InstrumentationScope::builder("tracegate")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .with_schema_url(SCHEMA_URL)
+            .build();
+        Self { scope, known_rpc }
+    }
+
+    /// The span of a record.
+    pub fn span(&self, record: &Record, anchor: Anchor) -> SpanData {
+        let mut attributes = Attributes(Vec::with_capacity(20));
+        let (name, error) = if record.grpc {
+            rpc::describe(record, &self.known_rpc, &mut attributes)
+        } else {
+            http::describe(record, &mut attributes)
+        };
+        network::describe(record, &mut attributes);
+        own(record, &mut attributes);
+        let status = match error {
+            Some(error) => {
+                attributes.put("error.type", error);
+                // What there is to say is in the attributes.
+                Status::error("")
+            }
+            None => Status::Unset,
+        };
+        SpanData {
+            span_context: context(
+                record.trace_id,
+                record.span_id,
+                record.flags,
+                record.tracestate.as_deref(),
+                false,
+            ),
+            parent_span_id: record
+                .parent
+                .map_or(SpanId::INVALID, |parent| SpanId::from(parent.get())),
+            parent_span_is_remote: record.parent.is_some(),
+            span_kind: match record.direction {
+                Direction::Ingress => SpanKind::Server,
+                Direction::Egress => SpanKind::Client,
+            },
+            name,
+            start_time: anchor.date(record.start),
+            end_time: anchor.date(record.end.max(record.start)),
+            attributes: attributes.0,
+            dropped_attributes_count: 0,
+            events: events(record, anchor),
+            links: links(record),
+            status,
+            instrumentation_scope: self.scope.clone(),
+        }
+    }
+}
+
+/// A list of attributes under construction.
+struct Attributes(Vec<KeyValue>);
+
+impl Attributes {
+    fn put(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.0.push(KeyValue::new(key, value));
+    }
+
+    fn put_some(&mut self, key: &'static str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.put(key, value);
+        }
+    }
+}
+
+/// A value of `error.type`; also says that the span failed.
+type ErrorType = Cow<'static, str>;
+
+fn own(record: &Record, attributes: &mut Attributes) {
+    attributes.put("tracegate.listener", Arc::clone(&record.listener));
+    match record.outcome {
+        Outcome::Cancelled => attributes.put("tracegate.cancelled", true),
+        Outcome::Refused(fault) => attributes.put("tracegate.refused", fault.as_str()),
+        Outcome::Done | Outcome::Upstream(_) => {}
+    }
+}
+
+/// The fault of whoever isn't the caller: it fails the span whatever the status says.
+const fn upstream_fault(record: &Record) -> Option<Fault> {
+    match record.outcome {
+        Outcome::Upstream(fault) => Some(fault),
+        _ => None,
+    }
+}
+
+/// A refusal's fault: names the error, if the status says that it is one.
+const fn refusal(record: &Record) -> Option<Fault> {
+    match record.outcome {
+        Outcome::Refused(fault) => Some(fault),
+        _ => None,
+    }
+}
+
+fn context(
+    trace: ids::TraceId,
+    span: ids::SpanId,
+    flags: ids::Flags,
+    tracestate: Option<&str>,
+    remote: bool,
+) -> SpanContext {
+    // What the library can't read it can't send either; ids and flags matter more.
+    let state = tracestate.and_then(|state| state.parse::<TraceState>().ok());
+    SpanContext::new(
+        TraceId::from(trace.get()),
+        SpanId::from(span.get()),
+        TraceFlags::new(flags.bits()),
+        remote,
+        state.unwrap_or_default(),
+    )
+}
+
+fn events(record: &Record, anchor: Anchor) -> SpanEvents {
+    let mut events = SpanEvents::default();
+    if let Some(headers) = record.headers {
+        let after = record.end.saturating_duration_since(headers);
+        if record.upgraded || after >= LASTING {
+            let event = Event::new(HEADERS_EVENT, anchor.date(headers), Vec::new(), 0);
+            events.events.push(event);
+        }
+    }
+    events
+}
+
+fn links(record: &Record) -> SpanLinks {
+    let mut links = SpanLinks::default();
+    if let Some((trace, span, flags)) = record.link {
+        let old = context(trace, span, flags, None, true);
+        links.links.push(Link::new(old, Vec::new(), 0));
+    }
+    links
+}
+
+#[cfg(test)]
+mod tests;
