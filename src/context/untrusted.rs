@@ -47,9 +47,7 @@ const NAMES: &[Name] = &[
     Is("singularityheader"),      // AppDynamics
     Is("sw3"),                    // Apache SkyWalking 3 to 5
     Is("sw6"),                    // Apache SkyWalking 6 and 7
-    Is("sw8"),                    // Apache SkyWalking 8 and later
-    Is("sw8correlation"),         // Apache SkyWalking 8: correlation
-    Is("sw8x"),                   // Apache SkyWalking 8: extension
+    Starts("sw8"),                // Apache SkyWalking 8 and later: sw8, sw8-correlation, sw8-x
     Is("traceparent"),            // W3C Trace Context
     Is("traceresponse"),          // W3C Trace Context Level 2 draft
     Is("tracestate"),             // W3C Trace Context
@@ -127,6 +125,16 @@ pub fn is_context(name: &str) -> bool {
         return false;
     }
     listed(name, bucket)
+}
+
+/// Whether a name is another spelling of a W3C field: a server that folds names would read it as
+/// a second context beside the one that is handed on.
+pub fn is_w3c_alias(name: &str) -> bool {
+    const W3C: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+    !W3C.contains(&name)
+        && W3C
+            .iter()
+            .any(|field| Normalised(name.as_bytes()).eq(field.bytes()))
 }
 
 /// The comparison in full, for the few names the filter lets through.

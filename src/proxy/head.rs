@@ -8,7 +8,7 @@ pub trait Head {
     fn each<'a>(&'a self, f: impl FnMut(&'a str, &'a [u8]));
 
     /// Values of one field, in the order they were received.
-    fn values<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]>;
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]>;
 
     /// Removes every field whose lower-cased name `f` picks; says how many names went.
     fn remove_if(&mut self, f: impl FnMut(&str) -> bool) -> usize;
@@ -27,7 +27,7 @@ impl Head for HeaderMap {
         }
     }
 
-    fn values<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         self.get_all(name).into_iter().map(HeaderValue::as_bytes)
     }
 

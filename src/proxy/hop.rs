@@ -7,13 +7,13 @@ use super::head::{Head, has_token, tokens};
 use crate::context::untrusted;
 
 /// Fields that describe one connection and never travel on.
-const HOP_BY_HOP: &[HeaderName] = &[
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// Fields a nomination leaves alone: removing them would change who the caller is, what it
@@ -74,9 +74,9 @@ fn wanted(headers: &HeaderMap) -> Upgrade {
         return Upgrade::None;
     };
     let nominated = headers
-        .values(&header::CONNECTION)
+        .lines(&header::CONNECTION)
         .any(|value| has_token(value, "upgrade"));
-    let several = headers.values(&header::UPGRADE).nth(1).is_some();
+    let several = headers.lines(&header::UPGRADE).nth(1).is_some();
     if !nominated || several || has_token(protocol.as_bytes(), "h2c") {
         return Upgrade::None;
     }
@@ -87,12 +87,12 @@ fn strip(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
         remove_nominated(headers);
     }
-    headers.remove_if(|name| HOP_BY_HOP.iter().any(|hop| hop.as_str() == name));
+    headers.remove_if(|name| HOP_BY_HOP.contains(&name));
 }
 
 fn remove_nominated(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
-        .values(&header::CONNECTION)
+        .lines(&header::CONNECTION)
         .flat_map(tokens)
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !protected(name.as_str()))
@@ -113,7 +113,7 @@ fn keep_te_trailers(headers: &mut HeaderMap) {
         return;
     }
     let trailers = headers
-        .values(&header::TE)
+        .lines(&header::TE)
         .any(|value| has_token(value, "trailers"));
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));

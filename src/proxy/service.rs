@@ -65,7 +65,6 @@ pub async fn serve(
     match forwarded {
         Ok(answer) => Ok(Reply {
             connection,
-            listener,
             exchange,
             open,
             traced,
@@ -142,7 +141,6 @@ fn outgoing(
 /// What an answer is relayed with.
 struct Reply {
     connection: Rc<Connection>,
-    listener: Rc<Listener>,
     exchange: Exchange,
     open: Open,
     traced: Traced,

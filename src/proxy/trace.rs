@@ -10,17 +10,17 @@ use super::exchange::Exchange;
 use super::head::Head;
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
-use crate::context::baggage;
+use crate::context::baggage::Verdict;
 use crate::context::extract::Inbound;
 use crate::context::ids::Flags;
 use crate::context::ot::Ot;
 use crate::context::traceparent::TraceParent;
-use crate::context::tracestate::TraceState;
+use crate::context::tracestate::{Outgoing, TraceState};
 use crate::context::trust::Trust;
 use crate::context::untrusted;
 use crate::metrics::labels::Decision as Counted;
 use crate::sample::rules::RequestView;
-use crate::sample::sampler::{Decision, Parent, Reason};
+use crate::sample::decision::{Decision, Parent, Reason};
 use crate::sample::settings::UnsampledRoot;
 use crate::span::record::{Direction, text};
 
@@ -35,13 +35,6 @@ pub struct Traced {
     pub trust: Trust,
     /// Whether context is stripped from trailers too.
     pub strip_trailers: bool,
-}
-
-/// What becomes of `tracestate`.
-enum State {
-    Keep,
-    Remove,
-    Set(String),
 }
 
 /// Judges what the caller brought, decides sampling, and leaves exactly our own context on the
@@ -61,7 +54,7 @@ pub fn judge(
         strip_trailers: leaves_nothing || trust != Trust::Full,
     };
 
-    let inbound = Inbound::of(parts.headers.values(&TRACEPARENT));
+    let inbound = Inbound::of(parts.headers.lines(&TRACEPARENT));
     let trusted = inbound.valid().filter(|_| trust != Trust::Drop);
     if trusted.is_none() && !matches!(inbound, Inbound::Absent) {
         listener.counters.context_restarted();
@@ -75,13 +68,17 @@ pub fn judge(
     }
 
     let state = inherited(&parts.headers, trust, trusted);
+    let ot = state.as_ref().map_or(Ot::NONE, TraceState::ot);
     let rule = listener.sampler.rule(&View { parts, listener });
-    let parent = parent(connection, trust, trusted, state.as_ref().map_or(Ot::NONE, TraceState::ot));
+    let parent = parent(connection, trust, trusted, ot);
     let now = connection.worker.nanos(exchange.start());
     let decision = listener.sampler.decide(rule, parent, now);
     listener.counters.sampling(counted(&decision));
 
-    let change = state_change(state.as_ref(), &decision);
+    let change = match &state {
+        Some(state) => state.outgoing(decision.ot),
+        None => Outgoing::fresh(decision.ot),
+    };
     let outgoing = outgoing(connection, listener, parent, trusted, &decision);
     strip(&mut parts.headers, trust, inbound, leaves_nothing);
     if let Some(outgoing) = outgoing
@@ -98,9 +95,8 @@ pub fn judge(
         record.parent = trusted.map(|t| t.parent_id);
         record.link = link.map(|l| (l.trace_id, l.parent_id, l.flags));
         record.tracestate = match change {
-            State::Set(value) => Some(text(&value)),
-            State::Keep => describe::field(&parts.headers, &TRACESTATE),
-            State::Remove => None,
+            Outgoing::Keep => describe::field(&parts.headers, &TRACESTATE),
+            _ => change.value().map(text),
         };
         exchange.sampled(record);
     }
@@ -112,11 +108,11 @@ fn inherited(
     headers: &HeaderMap,
     trust: Trust,
     trusted: Option<TraceParent>,
-) -> Option<TraceState> {
+) -> Option<TraceState<'_>> {
     if trust != Trust::Full || trusted.is_none() || !headers.contains_key(TRACESTATE) {
         return None;
     }
-    TraceState::parse(headers.values(&TRACESTATE)).ok()
+    TraceState::parse(headers.lines(&TRACESTATE)).ok()
 }
 
 fn parent(
@@ -176,19 +172,6 @@ fn outgoing(
     }
 }
 
-/// What the decision makes of `tracestate`: untouched wherever `ot` still says the same.
-fn state_change(inherited: Option<&TraceState>, decision: &Decision) -> State {
-    match inherited {
-        Some(state) if state.ot() == decision.ot => State::Keep,
-        Some(state) => match state.with_ot(decision.ot) {
-            value if value.is_empty() => State::Remove,
-            value => State::Set(value),
-        },
-        None if decision.ot.is_empty() => State::Remove,
-        None => State::Set(decision.ot.text().as_str().to_owned()),
-    }
-}
-
 /// Removes context: all of it, unless a trusted caller brought one that can be continued.
 fn strip(headers: &mut HeaderMap, trust: Trust, inbound: Inbound, leaves_nothing: bool) {
     let restarted = matches!(inbound, Inbound::Invalid(_));
@@ -201,25 +184,25 @@ fn strip(headers: &mut HeaderMap, trust: Trust, inbound: Inbound, leaves_nothing
     if inbound == Inbound::Absent {
         headers.remove(TRACESTATE);
     }
-    if headers.contains_key(BAGGAGE) && !baggage::valid(headers.values(&BAGGAGE)) {
+    if matches!(Verdict::of(headers.lines(&BAGGAGE)), Verdict::Invalid(_)) {
         headers.remove(BAGGAGE);
     }
 }
 
 /// Puts our own context on the request, last of all.
-fn inject(connection: &Connection, headers: &mut HeaderMap, outgoing: &TraceParent, state: &State) {
+fn inject(connection: &Connection, headers: &mut HeaderMap, outgoing: &TraceParent, state: &Outgoing) {
     let mut values = connection.worker.values.borrow_mut();
     if let Some(value) = values.header(&outgoing.format()) {
         headers.set(TRACEPARENT, value);
     }
-    match state {
-        State::Keep => {}
-        State::Remove => Head::remove(headers, &TRACESTATE),
-        State::Set(state) => {
+    match (state, state.value()) {
+        (Outgoing::Keep, _) => {}
+        (_, Some(state)) => {
             if let Some(value) = values.header(state.as_bytes()) {
                 headers.set(TRACESTATE, value);
             }
         }
+        (_, None) => Head::remove(headers, &TRACESTATE),
     }
 }
 
@@ -287,7 +270,7 @@ impl RequestView for View<'_> {
     }
 
     fn header_any(&self, name: &HeaderName, accept: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.parts.headers.values(name).any(accept)
+        self.parts.headers.lines(name).any(accept)
     }
 
     fn listener(&self) -> &str {

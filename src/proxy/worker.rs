@@ -19,6 +19,7 @@ use crate::lifecycle::Token;
 use crate::listen::accept::Accepted;
 use crate::metrics::Shard;
 use crate::metrics::shard;
+use crate::sample::cap::Nanos;
 use crate::sample::generator::IdGenerator;
 use crate::span::record::Record;
 
@@ -110,9 +111,9 @@ impl Worker {
         self.records
     }
 
-    /// Nanoseconds on the sampler's clock.
-    pub fn nanos(&self, now: Instant) -> u64 {
-        u64::try_from(now.duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    /// A moment on the sampler's clock.
+    pub fn nanos(&self, now: Instant) -> Nanos {
+        Nanos(u64::try_from(now.duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Hands a finished record to the exporter; a full ring drops and counts it.
