@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -59,15 +59,19 @@ pub fn server_name(given: &str) -> Result<ServerName<'static>, TlsError> {
 
 fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
+    roots_of(found.certs, found.errors.first())
+}
+
+/// Stores hold oddities that nobody's chain ends in; only an empty result is a fault.
+fn roots_of(
+    found: Vec<CertificateDer<'static>>,
+    fault: Option<&impl ToString>,
+) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    // Stores hold oddities that nobody's chain ends in; only an empty result is a fault.
-    let (usable, _) = roots.add_parsable_certificates(found.certs);
+    let (usable, _) = roots.add_parsable_certificates(found);
     if usable == 0 {
         return Err(TlsError::NoSystemRoots {
-            found: match found.errors.first() {
-                Some(error) => error.to_string(),
-                None => "none".to_owned(),
-            },
+            found: fault.map_or_else(|| "none".to_owned(), ToString::to_string),
         });
     }
     Ok(roots)
@@ -135,6 +139,25 @@ mod tests {
                 identity.key_file.display()
             )
         );
+    }
+
+    #[test]
+    fn one_usable_certificate_of_the_system_is_enough_and_none_is_a_fault() {
+        use rustls::pki_types::pem::PemObject;
+        let odd = CertificateDer::from(vec![1, 2, 3]);
+        let good = CertificateDer::from_pem_file(Authority::new().ca_file).expect("loaded");
+        let roots = roots_of(vec![odd.clone(), good], Some(&"unreadable")).expect("one");
+        assert_eq!(roots.len(), 1);
+        for (fault, found) in [(None, "none"), (Some(&"unreadable"), "unreadable")] {
+            let error = roots_of(vec![odd.clone()], fault).expect_err("nothing usable");
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "expected trusted certificates in the system's store, found {found}; \
+                     name a file of trusted certificates instead"
+                )
+            );
+        }
     }
 
     #[test]
