@@ -2,9 +2,11 @@
 //!
 //! Everything here is pure: no clock, no sockets, no tokio.
 
+pub mod baggage;
 pub mod extract;
 pub mod ids;
 pub mod ot;
 pub mod traceparent;
+pub mod tracestate;
 pub mod trust;
 pub mod untrusted;
