@@ -74,7 +74,8 @@ impl Verdict {
 fn check(member: &[u8]) -> Result<(), Invalid> {
     let mut parts = member.split(|byte| *byte == b';');
     let (key, value) = pair(parts.next().unwrap_or_default())?;
-    check_pair(key, Some(value.ok_or(Invalid::Value)?))?;
+    check_pair(key, value)?;
+    value.ok_or(Invalid::Value)?;
     parts.try_for_each(|property| pair(property).and_then(|(key, value)| check_pair(key, value)))
 }
 

@@ -52,3 +52,73 @@ impl Policy {
             .map_or(self.default, |rule| rule.trust)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(cidrs: &[&str], trust: Trust) -> Rule {
+        Rule {
+            cidrs: cidrs.iter().map(|net| net.parse().unwrap()).collect(),
+            trust,
+        }
+    }
+
+    fn judge(policy: &Policy, address: &str) -> Trust {
+        policy.judge(&Caller {
+            address: Some(address.parse().unwrap()),
+        })
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            default: Trust::Drop,
+            rules: vec![
+                rule(&["10.1.0.0/16", "fd00::/8"], Trust::Full),
+                rule(&["10.0.0.0/8"], Trust::Ids),
+                rule(&["10.1.2.3/32"], Trust::Drop),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_wins() {
+        for (address, expected) in [
+            ("10.1.2.3", Trust::Full),
+            ("10.1.255.255", Trust::Full),
+            ("10.2.0.0", Trust::Ids),
+            ("fd00::1", Trust::Full),
+            ("11.0.0.1", Trust::Drop),
+            ("fe80::1", Trust::Drop),
+        ] {
+            assert_eq!(judge(&policy(), address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_mapped_address_is_judged_as_the_ipv4_address() {
+        assert_eq!(judge(&policy(), "::ffff:10.1.0.1"), Trust::Full);
+        assert_eq!(judge(&policy(), "::ffff:11.0.0.1"), Trust::Drop);
+    }
+
+    #[test]
+    fn a_caller_without_address_gets_the_default_whatever_the_rules() {
+        let everyone = rule(&["0.0.0.0/0", "::/0"], Trust::Full);
+        for default in [Trust::Drop, Trust::Ids, Trust::Full] {
+            let policy = Policy {
+                default,
+                rules: vec![everyone.clone()],
+            };
+            assert_eq!(policy.judge(&Caller { address: None }), default);
+        }
+    }
+
+    #[test]
+    fn a_rule_without_networks_matches_nobody() {
+        let policy = Policy {
+            default: Trust::Drop,
+            rules: vec![rule(&[], Trust::Full)],
+        };
+        assert_eq!(judge(&policy, "127.0.0.1"), Trust::Drop);
+    }
+}

@@ -1,0 +1,223 @@
+//! What an unsampled request may cost: no allocation, and a bounded number of instructions.
+//!
+//! Allocations are counted per thread by an allocator of our own. Instructions are counted by
+//! running this very program again under valgrind's callgrind, with N and with 2N requests: what
+//! start and harness cost is in both, so the difference is the requests' alone and the same on
+//! every machine. Without valgrind that half is skipped, and says so.
+#![deny(unsafe_code)]
+
+use std::hint::black_box;
+use std::io::Write as _;
+use std::process::Command;
+
+use tracegate::context::baggage::Verdict;
+use tracegate::context::ids::TraceId;
+use tracegate::context::tracestate::Outgoing;
+use tracegate::context::trust::Trust;
+use tracegate::context::untrusted::{Stripper, is_context};
+use tracegate::sample::cap::Nanos;
+use tracegate::sample::decision::Parent;
+use tracegate::sample::rules::RuleId;
+
+#[path = "../benches/context/flow.rs"]
+mod flow;
+use flow::{Flow, NAMES, TRACEPARENT};
+
+#[allow(
+    unsafe_code,
+    reason = "GlobalAlloc can't be implemented without; it only counts"
+)]
+mod counting {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::cell::Cell;
+
+    thread_local! {
+        // Initialised by the compiler and without destructor: safe to touch in an allocator.
+        static COUNT: Cell<u64> = const { Cell::new(0) };
+    }
+
+    struct Counting;
+
+    // SAFETY: every call goes to `System` as it came, which upholds the contract.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            COUNT.set(COUNT.get() + 1);
+            // SAFETY: the caller's promise is passed on.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            // SAFETY: the caller's promise is passed on.
+            unsafe { System.dealloc(pointer, layout) }
+        }
+
+        unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            COUNT.set(COUNT.get() + 1);
+            // SAFETY: the caller's promise is passed on.
+            unsafe { System.realloc(pointer, layout, size) }
+        }
+    }
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    /// Allocations this thread makes while `work` runs.
+    pub fn during<T>(work: impl FnOnce() -> T) -> u64 {
+        let before = COUNT.get();
+        drop(std::hint::black_box(work()));
+        COUNT.get() - before
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(counting::during(|| black_box(Box::new(1))), 1);
+    assert_eq!(counting::during(|| black_box(1)), 0);
+}
+
+#[test]
+fn an_unsampled_request_allocates_nothing() {
+    let tracestates: [&[&[u8]]; 4] = [
+        &[],
+        &[b"vendor=value", b"other=thing"],
+        &[b"ot=th:8;rv:00000000000001,vendor=value"],
+        &[b"not valid"],
+    ];
+    let traceparents: [&[&[u8]]; 4] = [
+        &[],
+        &[TRACEPARENT],
+        &[TRACEPARENT, TRACEPARENT],
+        &[b"not valid"],
+    ];
+    for trust in [Trust::Drop, Trust::Ids, Trust::Full] {
+        let mut flow = Flow::new(trust, 0);
+        for traceparent in traceparents {
+            for tracestate in tracestates {
+                // Under `ids` randomness of ours is put before the members of others: text that
+                // has to live somewhere.
+                let combined = trust == Trust::Ids
+                    && traceparent == [TRACEPARENT]
+                    && tracestate
+                        .iter()
+                        .any(|value| value.starts_with(b"vendor") || value.starts_with(b"ot"));
+                let mut honest = false;
+                let count = counting::during(|| {
+                    let head = flow.request(black_box(traceparent), black_box(tracestate));
+                    let flags = head.traceparent[54] & 1;
+                    honest = !head.decision.sampled && flags == 0;
+                    head
+                });
+                assert!(honest, "unsampled, and says so");
+                let case = format!("{trust:?} {} {tracestate:?}", traceparent.len());
+                assert_eq!(count > 0, combined, "{case}: {count} allocations");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sampled_root_allocates_nothing_for_its_context() {
+    let mut flow = Flow::new(Trust::Drop, 1_000_000);
+    let mut written = None;
+    let count = counting::during(|| {
+        let head = flow.request(black_box(&[]), black_box(&[]));
+        written = Some(matches!(head.tracestate, Outgoing::Ours(_)) && head.decision.sampled);
+    });
+    assert_eq!((count, written), (0, Some(true)));
+}
+
+#[test]
+fn judging_names_and_baggage_allocates_nothing() {
+    let stripper = Stripper::new(["x-request-id"]);
+    let count = counting::during(|| {
+        let names = NAMES
+            .iter()
+            .filter(|name| is_context(name) || stripper.is_context(name));
+        (names.count(), Verdict::of([&b"a=1,b=2;p=3"[..]]))
+    });
+    assert_eq!(count, 0);
+}
+
+// --- instructions ------------------------------------------------------------------------------
+
+/// Set in the child: which work, and how often.
+const WORK: &str = "TRACEGATE_TEST_WORK";
+const REQUESTS: u64 = 2_000;
+
+/// Most instructions of a decision; without optimisation nothing is inlined.
+const DECISION: u64 = if cfg!(debug_assertions) { 2_000 } else { 60 };
+/// Most instructions of parse, judge, decide and format.
+const REQUEST: u64 = if cfg!(debug_assertions) { 20_000 } else { 800 };
+
+/// Not a test by itself: what the child under valgrind runs.
+#[test]
+#[ignore = "run by the test below, under valgrind"]
+fn work_to_be_counted() {
+    let work = std::env::var(WORK).unwrap_or_default();
+    let Some((what, times)) = work.split_once(':') else {
+        return;
+    };
+    let times: u64 = times.parse().expect("how often");
+    let mut flow = Flow::new(Trust::Full, 100);
+    let trace_id = TraceId::new(1).expect("not zero");
+    for _ in 0..times {
+        match what {
+            "decision" => {
+                let root = black_box(Parent::Root { trace_id });
+                black_box(flow.sampler.decide(black_box(RuleId::NONE), root, Nanos(0)));
+            }
+            "request" => {
+                black_box(flow.request(black_box(&[TRACEPARENT]), black_box(&[])));
+            }
+            other => panic!("expected decision or request, got {other}"),
+        }
+    }
+}
+
+#[test]
+fn a_request_costs_a_bounded_number_of_instructions() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        // Past the harness's capture: a skip nobody sees is no skip.
+        let _ = writeln!(std::io::stderr(), "skipped: valgrind not installed");
+        return;
+    }
+    for (what, most) in [("decision", DECISION), ("request", REQUEST)] {
+        let each = (instructions(what, 2 * REQUESTS) - instructions(what, REQUESTS)) / REQUESTS;
+        let _ = writeln!(
+            std::io::stderr(),
+            "{what}: {each} instructions, at most {most}"
+        );
+        assert!(
+            (1..=most).contains(&each),
+            "{what}: {each} instructions, expected 1 to {most}"
+        );
+    }
+}
+
+/// Instructions of the whole child.
+fn instructions(what: &str, times: u64) -> u64 {
+    let name = format!("tracegate-callgrind-{}-{what}-{times}", std::process::id());
+    let report = std::env::temp_dir().join(name);
+    let child = Command::new("valgrind")
+        .args(["--tool=callgrind"])
+        .arg(format!("--callgrind-out-file={}", report.display()))
+        .arg(std::env::current_exe().expect("this program"))
+        .args([
+            "--exact",
+            "work_to_be_counted",
+            "--ignored",
+            "--test-threads=1",
+        ])
+        .env(WORK, format!("{what}:{times}"))
+        .output()
+        .expect("valgrind runs");
+    let _ = std::fs::remove_file(&report);
+    let stderr = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{stderr}");
+    let collected = stderr
+        .lines()
+        .find_map(|line| line.split_once("Collected : "));
+    collected
+        .and_then(|(_, count)| count.trim().parse().ok())
+        .expect("a line Collected : N")
+}
