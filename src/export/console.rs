@@ -29,6 +29,7 @@ pub(super) struct Console {
     converter: Arc<Converter>,
     resource: serde_json::Value,
     status: Arc<SinkStatus>,
+    patience: Duration,
     /// A write whose end nobody has seen yet: the next one waits for it.
     pending: Option<JoinHandle<io::Result<()>>>,
 }
@@ -62,6 +63,7 @@ impl Console {
             converter,
             resource: resource.into(),
             status,
+            patience: PATIENCE,
             pending: None,
         }
     }
@@ -97,7 +99,7 @@ impl Console {
             output.write_all(text.as_bytes())?;
             output.flush()
         }));
-        let ended = match tokio::time::timeout(PATIENCE, &mut *write).await {
+        let ended = match tokio::time::timeout(self.patience, &mut *write).await {
             Ok(ended) => ended,
             Err(_) => {
                 self.status.failed("nobody reads what is written");
@@ -178,4 +180,114 @@ fn any(value: &Value) -> serde_json::Value {
 fn nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::status::{State, Status};
+    use crate::span::record::{Record, fixture};
+    use crate::span::semconv::Anchor;
+
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Writes end when the test drops the other side.
+    struct Stuck(std::sync::mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn console(output: Output) -> (Console, Arc<SinkStatus>) {
+        let status = Status::default().sink("console");
+        let resource = crate::export::resource::build(&[]);
+        let converter = Arc::new(Converter::new(Arc::default()));
+        let console = Console::new(output, converter, &resource, Arc::clone(&status));
+        (console, status)
+    }
+
+    fn batch(records: Vec<Record>) -> Batch {
+        Batch {
+            records: records.into_iter().map(Box::new).collect(),
+            anchor: Anchor::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_span_is_one_line_of_json() {
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let (mut console, status) = console(Arc::clone(&output) as Output);
+        let mut outcome = Outcome::default();
+        let mut second = *fixture();
+        second.parent = crate::context::ids::SpanId::new(0xabc);
+        second.path = "/a\nb".into();
+        console
+            .export(&batch(vec![*fixture(), second]), &mut outcome)
+            .await;
+        assert_eq!(outcome.exported, 2);
+        assert_eq!(status.state(), State::Ok);
+        let text = String::from_utf8(output.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2, "a line break in a path breaks no line");
+        let [root, child] = &lines[..] else { panic!() };
+        assert_eq!(root["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(root["span_id"], "00f067aa0ba902b7");
+        assert!(root.get("parent_span_id").is_none());
+        assert_eq!(root["kind"], "server");
+        assert_eq!(root["name"], "GET");
+        assert_eq!(root["status"], "unset");
+        assert_eq!(root["attributes"]["http.response.status_code"], 200);
+        assert_eq!(root["resource"]["telemetry.sdk.name"], "tracegate");
+        assert!(root["start_unix_nano"].as_u64() > Some(1_500_000_000_000_000_000));
+        assert_eq!(child["parent_span_id"], "0000000000000abc");
+        assert_eq!(child["attributes"]["url.path"], "/a\nb");
+    }
+
+    #[tokio::test]
+    async fn a_broken_pipe_is_a_failing_sink_and_nothing_worse() {
+        let (mut console, status) = console(Arc::new(Mutex::new(Broken)));
+        for _ in 0..2 {
+            let mut outcome = Outcome::default();
+            console.export(&batch(vec![*fixture()]), &mut outcome).await;
+            assert_eq!(outcome.failed, 1);
+            assert!(matches!(status.state(), State::Failing { .. }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stops_reading_shows_as_failing() {
+        let (release, stuck) = std::sync::mpsc::channel();
+        let (mut console, status) = console(Arc::new(Mutex::new(Stuck(stuck))));
+        console.patience = Duration::ZERO;
+        let mut outcome = Outcome::default();
+        let records = batch(vec![*fixture()]);
+        let export = console.export(&records, &mut outcome);
+        let watch = async {
+            while status.state() == State::Ok {
+                tokio::task::yield_now().await;
+            }
+            drop(release);
+        };
+        tokio::join!(export, watch);
+        assert_eq!(outcome.exported, 1, "it was read in the end");
+        assert_eq!(status.state(), State::Ok);
+    }
 }

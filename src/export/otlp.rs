@@ -1,33 +1,32 @@
 //! OTLP.
 //!
 //! The library's HTTP exporter turns a batch into protobuf, compresses it, and hands the bytes to
-//! an [`HttpClient`] of ours, once per batch. Both transports carry these bytes: OTLP/HTTP as they
+//! an `HttpClient` of ours, once per batch. Both transports carry these bytes: OTLP/HTTP as they
 //! are, OTLP/gRPC in a gRPC frame. The library's own gRPC exporter isn't used: it shows a failure
 //! only as prose and a partial success not at all, and copies the batch for every attempt.
 //!
 //! Retries are ours, too: on the encoded bytes, each attempt under a timeout that cancels it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use opentelemetry_http::{HttpClient, HttpError};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use opentelemetry_otlp::{RetryPolicy, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
 
 use super::BuildError;
-use super::retry::{self, Retry};
+use super::retry::Retry;
 use super::settings::{Compression, Otlp, Transport};
 use super::sink::{Batch, Deadline, Outcome};
 use super::status::SinkStatus;
 use crate::span::record::Record;
 use crate::span::semconv::Converter;
-use answer::Answer;
+use courier::{Courier, Errand, Shared, Wire};
 use grpc::Grpc;
 use http_protobuf::HttpProtobuf;
 
 mod answer;
+mod courier;
 mod grpc;
 mod http_protobuf;
 mod tls;
@@ -85,13 +84,7 @@ impl Exporter {
             Transport::Grpc => Wire::Grpc(Grpc::new(settings, headers)?),
             Transport::HttpProtobuf => Wire::Http(Box::new(HttpProtobuf::new(settings, headers)?)),
         };
-        let courier = Arc::new(Courier {
-            wire,
-            timeout: settings.timeout,
-            retry,
-            status,
-            errand: Mutex::new(None),
-        });
+        let courier = Arc::new(Courier::new(wire, settings.timeout, retry, status));
         let mut builder = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             .with_http_client(Shared(Arc::clone(&courier)))
@@ -148,7 +141,7 @@ impl Exporter {
                 None => {
                     // The library failed before it had anything to send.
                     let error = result.err().map(|error| error.to_string());
-                    self.courier.status.failed(&error.unwrap_or_default());
+                    self.courier.status().failed(&error.unwrap_or_default());
                     outcome.failed += part.len() as u64;
                 }
             }
@@ -208,134 +201,78 @@ fn endpoint(text: &str, schemes: &[&str]) -> Result<Uri, BuildError> {
     Ok(uri)
 }
 
-#[derive(Debug)]
-enum Wire {
-    Grpc(Grpc),
-    Http(Box<HttpProtobuf>),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::span::record::{MAX_TEXT, fixture, text};
 
-/// Encoded spans, cheap to copy.
-#[derive(Clone, Debug)]
-struct Payload {
-    body: Bytes,
-    /// As named by both HTTP and gRPC: `gzip`, `zstd`.
-    encoding: Option<HeaderValue>,
-}
-
-/// What the export in progress is about, and how it ended.
-#[derive(Debug)]
-struct Errand {
-    spans: u64,
-    deadline: Deadline,
-    outcome: Option<Outcome>,
-}
-
-/// Takes encoded batches from the library and brings them to the collector.
-#[derive(Debug)]
-struct Courier {
-    wire: Wire,
-    timeout: std::time::Duration,
-    retry: Retry,
-    status: Arc<SinkStatus>,
-    /// There is at most one export at a time.
-    errand: Mutex<Option<Errand>>,
-}
-
-impl Courier {
-    fn put(&self, errand: Option<Errand>) -> Option<Errand> {
-        let mut slot = self.errand.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *slot, errand)
-    }
-
-    async fn attempt(&self, payload: Payload) -> Answer {
-        let attempt = async {
-            match &self.wire {
-                Wire::Grpc(grpc) => grpc.send(payload).await,
-                Wire::Http(http) => http.send(payload).await,
-            }
-        };
-        match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(answer) => answer,
-            Err(_) => Answer::Retryable {
-                error: format!("no answer within {:?}", self.timeout),
-                after: None,
-            },
+    #[test]
+    fn a_sinks_name_holds_no_secrets() {
+        for (endpoint, expected, why) in [
+            ("http://localhost:4317", "http://localhost:4317", "plain"),
+            (
+                "https://user:pw@c:4318/v1/traces",
+                "https://c:4318/v1/traces",
+                "userinfo",
+            ),
+            (
+                "https://c/v1/traces?key=s#f",
+                "https://c/v1/traces",
+                "query and fragment",
+            ),
+            ("https://a@b@c/", "https://c/", "more than one at sign"),
+            (
+                "unix:///run/otel@1.sock",
+                "unix:///run/otel@1.sock",
+                "an at sign in a path",
+            ),
+        ] {
+            assert_eq!(public(endpoint), expected, "{why}");
         }
     }
 
-    async fn deliver(&self, payload: Payload, spans: u64, deadline: &Deadline) -> Outcome {
-        let mut failures = 0;
-        loop {
-            let (error, after) = match self.attempt(payload.clone()).await {
-                Answer::Accepted { rejected } => {
-                    self.status.succeeded();
-                    let rejected = rejected.min(spans);
-                    return Outcome {
-                        exported: spans - rejected,
-                        rejected,
-                        ..Outcome::default()
-                    };
-                }
-                Answer::Rejected { error } => {
-                    self.status.failed(&error);
-                    return Outcome {
-                        rejected: spans,
-                        ..Outcome::default()
-                    };
-                }
-                Answer::Retryable { error, after } => (error, after),
-            };
-            self.status.failed(&error);
-            failures += 1;
-            // On the way out there is one second chance: the deadline is for all batches.
-            let stopping = deadline.borrow().is_some();
-            let wait = self.retry.after(failures, after, retry::random());
-            match wait {
-                Some(wait) if !stopping || failures < 2 => self.rest(wait, deadline).await,
-                _ => {
-                    return Outcome {
-                        failed: spans,
-                        ..Outcome::default()
-                    };
-                }
-            }
+    #[test]
+    fn an_endpoint_needs_a_host_and_a_known_scheme() {
+        for (text, good, why) in [
+            ("http://localhost:4317", true, "plain"),
+            ("https://c:4318/v1/traces", true, "TLS"),
+            ("localhost:4317", false, "no scheme"),
+            ("ftp://localhost", false, "another scheme"),
+            ("http://", false, "no host"),
+            ("", false, "nothing"),
+        ] {
+            let result = endpoint(text, &["http", "https"]);
+            assert_eq!(result.is_ok(), good, "{why}: {result:?}");
         }
     }
 
-    /// Waits before the next attempt; a stop cuts the wait short.
-    async fn rest(&self, wait: std::time::Duration, deadline: &Deadline) {
-        if deadline.borrow().is_some() {
-            tokio::time::sleep(wait.min(self.retry.initial)).await;
-            return;
-        }
-        let mut deadline = deadline.clone();
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = deadline.wait_for(Option::is_some) => {}
+    #[test]
+    fn a_bad_header_is_named_but_its_value_is_not_shown() {
+        let bad = [("authorization".to_owned(), "secret\nvalue".to_owned())];
+        let error = headers(&bad).unwrap_err().to_string();
+        assert!(error.contains("authorization"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn batches_of_long_urls_are_cut_into_requests_collectors_take() {
+        let mut long = fixture();
+        long.path = text(&"x".repeat(MAX_TEXT));
+        long.query = Some(text(&"y".repeat(MAX_TEXT)));
+        let records = vec![long; 2000];
+        let parts: Vec<_> = parts(&records).collect();
+        assert!(parts.len() > 1, "one request would be too large");
+        assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), 2000);
+        for part in parts {
+            let weight: usize = part.iter().map(|record| weigh(record)).sum();
+            assert!(weight <= MAX_REQUEST_TEXT + weigh(&records[0]));
         }
     }
-}
 
-/// The library wants to own its client.
-#[derive(Debug)]
-struct Shared(Arc<Courier>);
-
-#[async_trait::async_trait]
-impl HttpClient for Shared {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let courier = &self.0;
-        let Some(mut errand) = courier.put(None) else {
-            return Err("no export in progress".into());
-        };
-        let (head, body) = request.into_parts();
-        let encoding = head.headers.get(http::header::CONTENT_ENCODING).cloned();
-        let payload = Payload { body, encoding };
-        let outcome = courier
-            .deliver(payload, errand.spans, &errand.deadline)
-            .await;
-        errand.outcome = Some(outcome);
-        courier.put(Some(errand));
-        // The outcome travels beside the library, which need not judge anything.
-        Ok(Response::new(Bytes::new()))
+    #[test]
+    fn an_ordinary_batch_is_one_request() {
+        let records = vec![fixture(); 512];
+        assert_eq!(parts(&records).count(), 1);
+        assert_eq!(parts(&[]).count(), 0);
     }
 }

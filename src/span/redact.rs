@@ -44,9 +44,9 @@ const MAX_VALUE: usize = 24;
 /// bytes, cut between pairs.
 pub fn query(query: &str) -> String {
     let mut out = String::with_capacity(query.len().min(MAX_TEXT));
-    for pair in query.split('&') {
+    for (index, pair) in query.split('&').enumerate() {
         let before = out.len();
-        if before > 0 {
+        if index > 0 {
             out.push('&');
         }
         push_pair(&mut out, pair);

@@ -153,3 +153,131 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn retryable(answer: &Answer) -> bool {
+        matches!(answer, Answer::Retryable { .. })
+    }
+
+    #[test]
+    fn http_statuses_are_retried_as_the_specification_lists() {
+        for (status, expected, why) in [
+            (400, false, "bad data stays bad"),
+            (401, false, "credentials don't appear by themselves"),
+            (404, false, "wrong path"),
+            (413, false, "too large stays too large"),
+            (429, true, "asked to slow down"),
+            (500, false, "not on the list"),
+            (502, true, "a gateway's trouble"),
+            (503, true, "unavailable"),
+            (504, true, "a gateway's timeout"),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = Answer::http(status, &HeaderMap::new());
+            assert_eq!(retryable(&answer), expected, "{status}: {why}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds() {
+        for (value, expected, why) in [
+            ("7", Some(7), "seconds"),
+            (" 7 ", Some(7), "padded"),
+            (
+                "Wed, 21 Oct 2026 07:28:00 GMT",
+                None,
+                "a date is left to our backoff",
+            ),
+            ("-1", None, "negative"),
+        ] {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())]);
+            let after = match Answer::http(StatusCode::SERVICE_UNAVAILABLE, &headers) {
+                Answer::Retryable { after, .. } => after,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(after, expected.map(Duration::from_secs), "{why}");
+        }
+    }
+
+    #[test]
+    fn grpc_codes_are_retried_as_the_specification_lists() {
+        for (code, expected) in [
+            (Code::Cancelled, true),
+            (Code::Unknown, false),
+            (Code::InvalidArgument, false),
+            (Code::DeadlineExceeded, true),
+            (Code::NotFound, false),
+            (Code::AlreadyExists, false),
+            (Code::PermissionDenied, false),
+            (Code::ResourceExhausted, false),
+            (Code::FailedPrecondition, false),
+            (Code::Aborted, true),
+            (Code::OutOfRange, true),
+            (Code::Unimplemented, false),
+            (Code::Internal, false),
+            (Code::Unavailable, true),
+            (Code::DataLoss, true),
+            (Code::Unauthenticated, false),
+        ] {
+            let answer = Answer::grpc(&tonic::Status::new(code, ""));
+            assert_eq!(retryable(&answer), expected, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_exhausted_collector_is_retried_when_it_says_when() {
+        let info = RetryInfo {
+            retry_delay: Some(RetryDelay {
+                seconds: 2,
+                nanos: 500_000_000,
+            }),
+        };
+        let details = RpcStatus {
+            details: vec![Any {
+                type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+                value: info.encode_to_vec(),
+            }],
+        };
+        let details = details.encode_to_vec().into();
+        let status = tonic::Status::with_details(Code::ResourceExhausted, "", details);
+        let expected = Answer::Retryable {
+            error: "gRPC status ResourceExhausted".to_owned(),
+            after: Some(Duration::from_millis(2500)),
+        };
+        assert_eq!(Answer::grpc(&status), expected);
+    }
+
+    #[test]
+    fn what_a_collector_says_never_reaches_the_error() {
+        let status = tonic::Status::new(Code::Unauthenticated, "bad token hunter2");
+        let Answer::Rejected { error } = Answer::grpc(&status) else {
+            panic!("must be rejected");
+        };
+        assert_eq!(error, "gRPC status Unauthenticated");
+    }
+
+    #[test]
+    fn a_partial_success_counts_what_was_rejected() {
+        let partial = |rejected_spans| {
+            let response = ExportResponse {
+                partial_success: Some(PartialSuccess { rejected_spans }),
+            };
+            Answer::accepted(&response.encode_to_vec())
+        };
+        assert_eq!(partial(3), Answer::Accepted { rejected: 3 });
+        assert_eq!(partial(-3), Answer::Accepted { rejected: 0 }, "nonsense");
+        assert_eq!(Answer::accepted(&[]), Answer::Accepted { rejected: 0 });
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(body: Vec<u8>) {
+            Answer::accepted(&body);
+            retry_info(&body);
+        }
+    }
+}

@@ -9,7 +9,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::answer::Answer;
-use super::{Payload, USER_AGENT, endpoint, public, tls};
+use super::courier::Payload;
+use super::{USER_AGENT, endpoint, public, tls};
 use crate::export::BuildError;
 use crate::export::settings::Otlp;
 

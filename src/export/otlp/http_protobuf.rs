@@ -9,7 +9,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::answer::Answer;
-use super::{Payload, USER_AGENT, endpoint, tls};
+use super::courier::Payload;
+use super::{USER_AGENT, endpoint, tls};
 use crate::export::BuildError;
 use crate::export::settings::Otlp;
 
