@@ -195,10 +195,14 @@ fn is_host(text: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label) && (!numeric || name.parse::<IpAddr>().is_ok())
 }
 
-/// A URL without the parts that may hold secrets: user, password and query. Other text is itself.
+/// A URL without the parts that may hold secrets: user, password and query. Other text is itself,
+/// but for what stands before an `@`.
 pub(super) fn mask(text: &str) -> String {
     let Some((scheme, after)) = text.split_once("://") else {
-        return text.to_owned();
+        return match text.rsplit_once('@') {
+            Some((_, host)) => format!("***@{host}"),
+            None => text.to_owned(),
+        };
     };
     if scheme == "unix" {
         return text.to_owned();
@@ -242,5 +246,83 @@ pub(super) fn show_upstream(target: &Target, https: bool) -> String {
         Target::Unix(path) => format!("unix://{}", path.display()),
         Target::Tcp { host, port } if host.contains(':') => format!("{scheme}://[{host}]:{port}"),
         Target::Tcp { host, port } => format!("{scheme}://{host}:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Url, host_and_port, listener_bind, mask, show_listener_bind, upstream};
+    use crate::proxy::settings::Target;
+
+    #[test]
+    fn upstreams_have_a_host_and_the_scheme_s_port() {
+        for (text, host, port, https) in [
+            ("http://a", "a", 80, false),
+            ("https://a.b-c_d.", "a.b-c_d.", 443, true),
+            ("https://[::1]", "::1", 443, true),
+            ("http://[fe80::1]:8080/", "fe80::1", 8080, false),
+            ("http://127.0.0.1:1", "127.0.0.1", 1, false),
+        ] {
+            let read = upstream(text).unwrap();
+            let host = host.to_owned();
+            assert_eq!(read.target, Target::Tcp { host, port }, "{text}");
+            assert_eq!(read.https, https, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for (text, why) in [
+            ("", "empty"),
+            ("a..b", "empty label"),
+            ("-:80a", "port with a letter"),
+            ("a:65536", "port too big"),
+            ("a:0", "port zero"),
+            ("::1", "brackets missing"),
+            ("[::1", "bracket open"),
+            ("[::1]x", "text after the bracket"),
+            ("[127.0.0.1]", "IPv4 in brackets"),
+            ("1.2.3", "half an address"),
+            ("a b", "space"),
+        ] {
+            assert_eq!(host_and_port(text), None, "{why}");
+        }
+        let long = "a".repeat(64);
+        assert_eq!(host_and_port(&long), None, "label too long");
+    }
+
+    #[test]
+    fn a_url_falls_into_its_parts() {
+        let url = Url::parse("https://me@h:1/p/q?r#s").unwrap();
+        assert!(url.userinfo);
+        assert_eq!((url.host, url.port, url.rest), ("h", Some(1), "/p/q?r#s"));
+        assert_eq!(url.path(), "/p/q");
+        assert_eq!(Url::parse("http://a\u{7f}b"), None);
+    }
+
+    #[test]
+    fn binds_are_shown_as_they_are_written() {
+        for text in [
+            "127.0.0.1:80",
+            "[::]:443",
+            "unix:///run/a.sock?mode=0600",
+            "fd:public",
+        ] {
+            assert_eq!(show_listener_bind(&listener_bind(text).unwrap()), text);
+        }
+        let long = format!("unix:///{}", "a".repeat(107));
+        assert!(listener_bind(&long).is_err(), "longer than sun_path");
+    }
+
+    #[test]
+    fn secrets_of_urls_are_masked() {
+        for (text, shown) in [
+            ("http://h:1/p", "http://h:1/p"),
+            ("http://u:p@h/p?q#f", "http://***@h/p?***"),
+            ("http://h#f", "http://h?***"),
+            ("unix:///run/a@b?mode=0600", "unix:///run/a@b?mode=0600"),
+        ] {
+            assert_eq!(mask(text), shown);
+        }
     }
 }

@@ -170,3 +170,158 @@ fn without_nulls(node: &mut Node) {
         Value::Null | Value::Scalar { .. } => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::{APISERVER, parse};
+    use crate::config::fault::{Origin, Report};
+    use crate::config::raw::{Node, Value};
+
+    type Read = (Option<(Option<String>, Option<String>)>, Vec<String>);
+
+    /// Endpoint and rate as they go into the tree, and the faults.
+    fn read(text: &str) -> Read {
+        let (origin, report) = (
+            Arc::new(Origin::Kubernetes(PathBuf::from("k.yaml"))),
+            Report::default(),
+        );
+        let settings = parse(text, &origin, &report);
+        let text = |node: Node| match node.value {
+            Value::Scalar { text, .. } => text,
+            other => panic!("expected a scalar: {other:?}"),
+        };
+        let settings = settings.map(|(endpoint, rate)| (endpoint.map(text), rate.map(text)));
+        let faults = report.finish().faults;
+        (settings, faults.iter().map(ToString::to_string).collect())
+    }
+
+    fn apiserver(rest: &str) -> Read {
+        let header = "apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\n";
+        read(&format!("{header}{rest}"))
+    }
+
+    #[test]
+    fn every_version_of_the_apiserver_s_file_is_read() {
+        for version in APISERVER {
+            let text = format!(
+                "apiVersion: {version}\nkind: TracingConfiguration\nendpoint: c:4317\n\
+                 samplingRatePerMillion: 100\n"
+            );
+            let expected = Some((Some("http://c:4317".into()), Some("100".into())));
+            assert_eq!(read(&text), (expected, vec![]), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_kubelet_s_file_may_hold_anything_beside_tracing() {
+        let text = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n\
+                    maxPods: 10\nregisterWithTaints: null\n\
+                    tracing: {endpoint: c:4317, samplingRatePerMillion: 5}\n";
+        let expected = Some((Some("http://c:4317".into()), Some("5".into())));
+        assert_eq!(read(text), (expected, vec![]));
+        let (_, faults) = read(&text.replace("endpoint", "endPoints"));
+        let expected = "k.yaml:5: tracing.endPoints: unknown key; did you mean \"endpoint\"?";
+        assert_eq!(faults, [expected]);
+    }
+
+    #[test]
+    fn an_empty_file_and_nulls_are_valid() {
+        assert_eq!(read(""), (Some((None, None)), vec![]));
+        let nulls = apiserver("endpoint: null\nsamplingRatePerMillion:\n");
+        assert_eq!(nulls, (Some((None, None)), vec![]));
+    }
+
+    #[test]
+    fn endpoints_are_grpc_targets() {
+        for (endpoint, url) in [
+            ("localhost:4317", "http://localhost:4317"),
+            ("collector", "http://collector:443"),
+            ("dns:///collector:4317", "http://collector:4317"),
+            ("\"[::1]:4317\"", "http://[::1]:4317"),
+            ("unix:///run/otel.sock", "unix:///run/otel.sock"),
+        ] {
+            let (settings, faults) = apiserver(&format!("endpoint: {endpoint}\n"));
+            assert_eq!(settings, Some((Some(url.into()), None)), "{faults:?}");
+        }
+        for (endpoint, phrase) in [
+            (
+                "http://c:4317",
+                "expected host:port, dns:///host:port or unix:///path",
+            ),
+            ("https://c:4317", "expected host:port"),
+            ("dns://8.8.8.8/c:4317", "three slashes"),
+            ("unix-abstract:///a", "not supported yet"),
+            ("c:port", "expected host:port"),
+        ] {
+            let (_, faults) = apiserver(&format!("endpoint: {endpoint}\n"));
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            let fault = &faults[0];
+            assert!(
+                fault.starts_with("k.yaml:3: endpoint: ") && fault.contains(phrase),
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
+    fn rates_have_kubernetes_limits_in_its_words() {
+        for (rate, words) in [
+            ("-1", "sampling rate must be positive; got \"-1\""),
+            (
+                "1000001",
+                "sampling rate per million must be less than or equal to one million; got \"1000001\"",
+            ),
+            (
+                "2147483648",
+                "expected an integer of 32 bits; got \"2147483648\"",
+            ),
+            (
+                "\"5\"",
+                "expected an integer of 32 bits; got the text \"5\"",
+            ),
+        ] {
+            let (_, faults) = apiserver(&format!("samplingRatePerMillion: {rate}\n"));
+            assert_eq!(
+                faults,
+                [format!("k.yaml:3: samplingRatePerMillion: {words}")]
+            );
+        }
+        for rate in ["0", "1000000"] {
+            let (settings, _) = apiserver(&format!("samplingRatePerMillion: {rate}\n"));
+            assert_eq!(settings, Some((None, Some(rate.into()))));
+        }
+    }
+
+    #[test]
+    fn decoding_is_strict() {
+        for (text, phrase) in [
+            (
+                "apiVersion: apiserver.config.k8s.io/v2\nkind: TracingConfiguration\n",
+                "k.yaml:1: apiVersion: expected apiserver",
+            ),
+            (
+                "apiVersion: apiserver.config.k8s.io/v1\nkind: KubeletConfiguration\n",
+                "k.yaml:2: kind: expected TracingConfiguration",
+            ),
+            (
+                "apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nendpiont: a\n",
+                "k.yaml:3: endpiont: unknown key; did you mean \"endpoint\"?",
+            ),
+            (
+                "apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nkind: b\n",
+                "k.yaml:3: \"kind\" stands here twice",
+            ),
+            (
+                "endpoint: a\nkind: TracingConfiguration\n",
+                "k.yaml:1: apiVersion: is required",
+            ),
+        ] {
+            let (_, faults) = read(text);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].starts_with(phrase), "{faults:?}");
+        }
+    }
+}

@@ -287,3 +287,6 @@ fn batching(env: &Env<'_>, root: &mut Node) -> Batching {
         max_batch,
     }
 }
+
+#[cfg(test)]
+mod tests;

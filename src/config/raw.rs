@@ -299,3 +299,105 @@ impl Builder<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::{MAX_NODES, MAX_TEXT, Node, Value, parse};
+    use crate::config::fault::{At, Origin, Report};
+
+    fn read(text: &str) -> (Option<Node>, Vec<String>) {
+        let (origin, report) = (
+            Arc::new(Origin::File(PathBuf::from("f"))),
+            Report::default(),
+        );
+        let node = parse(text, &origin, &report);
+        let faults = report.finish().faults;
+        (node, faults.iter().map(ToString::to_string).collect())
+    }
+
+    fn text(node: &Node, path: &[&str]) -> Option<(String, bool, usize, usize)> {
+        let node = node.get(path)?;
+        match &node.value {
+            Value::Scalar { text, plain } => {
+                Some((text.clone(), *plain, node.at.line, node.at.column))
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn nodes_know_where_they_stood_and_how_they_were_written() {
+        let (node, faults) = read("a:\n  b: 1\n  c: \"1\"\n");
+        assert!(faults.is_empty());
+        let node = node.unwrap();
+        assert_eq!(text(&node, &["a", "b"]), Some(("1".into(), true, 2, 6)));
+        assert_eq!(text(&node, &["a", "c"]), Some(("1".into(), false, 3, 6)));
+        assert_eq!(text(&node, &["a", "d"]), None);
+    }
+
+    #[test]
+    fn json_is_read_too() {
+        let (node, faults) = read("{\"a\": {\"b\": [1, null]}, \"c\":true}");
+        assert!(faults.is_empty(), "{faults:?}");
+        assert_eq!(
+            text(&node.unwrap(), &["c"]),
+            Some(("true".into(), true, 1, 29))
+        );
+    }
+
+    #[test]
+    fn only_unquoted_nothing_is_null() {
+        let (node, _) = read("a:\nb: ~\nc: null\nd: 'null'\ne: ''\n");
+        let node = node.unwrap();
+        for key in ["a", "b", "c"] {
+            assert_eq!(node.get(&[key]).unwrap().value, Value::Null, "{key}");
+        }
+        assert!(text(&node, &["d"]).is_some());
+        assert!(text(&node, &["e"]).is_some());
+        assert_eq!(read("").0.unwrap().value, Value::Null);
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        let (node, faults) = read(&" ".repeat(MAX_TEXT + 1));
+        assert!(node.is_none());
+        assert!(faults[0].contains("at most 1 MiB"), "{faults:?}");
+        let (node, faults) = read(&"- 1\n".repeat(MAX_NODES + 1));
+        assert!(node.is_none());
+        assert!(faults[0].contains("more than"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_key_has_to_be_a_scalar() {
+        for text in ["? [a]\n: b\n", "{a: b}: c\n", "? {a: b}\n: c\n"] {
+            assert!(read(text).0.is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn setting_makes_the_way_and_replaces_what_stood_there() {
+        let at = At::origin(Origin::CommandLine);
+        let mut node = read("a: {b: 1, s: x}\n").0.unwrap();
+        node.set(&["a", "b"], Node::plain(&at, "2"));
+        node.set(&["c", "d"], Node::plain(&at, "3"));
+        node.set(&["a", "s", "t"], Node::plain(&at, "4"));
+        assert_eq!(text(&node, &["a", "b"]), Some(("2".into(), true, 0, 0)));
+        assert_eq!(text(&node, &["c", "d"]), Some(("3".into(), true, 0, 0)));
+        assert_eq!(text(&node, &["a", "s"]), Some(("x".into(), true, 1, 14)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(
+            text in "([-a:?,|>#&*!%'\"{}\\[\\]\n\t \u{feff}é0]|: |- |\n  ){0,60}",
+        ) {
+            let (node, faults) = read(&text);
+            prop_assert_eq!(node.is_none(), !faults.is_empty());
+        }
+    }
+}

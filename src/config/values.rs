@@ -278,3 +278,90 @@ pub(super) fn rpc_method(text: &str) -> Expected<String> {
         .map(|_| text.to_owned())
         .ok_or_else(|| "a gRPC method like package.Service/Method".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        for (text, milliseconds) in [
+            ("0", 0),
+            ("0s", 0),
+            ("250ms", 250),
+            ("1.5s", 1500),
+            ("1h30m", 5_400_000),
+            ("1m0.5s", 60_500),
+            ("2000us", 2),
+            ("2000µs", 2),
+        ] {
+            let expected = Some(Duration::from_millis(milliseconds));
+            assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for (text, why) in [
+            ("", "empty"),
+            ("5", "no unit"),
+            ("s", "no number"),
+            (".s", "no digits"),
+            ("1.2.3s", "two points"),
+            ("-1s", "negative"),
+            ("+1s", "sign"),
+            ("1 s", "space"),
+            ("1d", "unknown unit"),
+            ("1s2", "unit missing at the end"),
+            ("1.0000000001s", "finer than a nanosecond"),
+            ("99999999999999999999h", "overflow"),
+            ("18446744073709551615h", "overflow of nanoseconds"),
+        ] {
+            assert_eq!(parse_duration(text), None, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_one_needs_no_prefix() {
+        assert_eq!(cidr("10.0.0.1"), cidr("10.0.0.1/32"));
+        assert_eq!(cidr("::1"), cidr("::1/128"));
+        assert!(cidr("::ffff:10.0.0.1").is_err(), "mapped");
+        assert!(cidr("::/0").is_ok());
+    }
+
+    #[test]
+    fn ranges_include_their_ends() {
+        assert_eq!(integer(1..=3)("3"), Ok(3));
+        assert_eq!(integer(1..=3)("1"), Ok(1));
+        assert!(integer(1..=3)("4").is_err());
+        assert!(integer(0..=u64::MAX)("18446744073709551616").is_err());
+        assert_eq!(size(0..=usize::MAX)("18014398509481984KiB").ok(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn durations_survive_being_shown(nanos in 0..=31_536_000_000_000_000_u64) {
+            let value = Duration::from_nanos(nanos);
+            prop_assert_eq!(parse_duration(&show_duration(value)), Some(value));
+        }
+
+        #[test]
+        fn sizes_survive_being_shown(value in 0..=usize::MAX) {
+            let most = 0..=usize::MAX;
+            prop_assert_eq!(size(most)(&show_size(value)), Ok(value));
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(text in "\\PC{0,40}") {
+            let _ = parse_duration(&text);
+            let _ = size(0..=usize::MAX)(&text);
+            let _ = cidr(&text);
+            let _ = rpc_method(&text);
+            let _ = path_glob(&text);
+        }
+    }
+}
