@@ -29,7 +29,7 @@ const VARIABLE: &str = "RUST_LOG";
 /// If somebody in this process set up logging before.
 pub fn init(format: Format, filter: Option<&str>) -> Result<(), TryInitError> {
     let variable = std::env::var(VARIABLE).ok();
-    let (filter, warnings) = choose([("--log", filter), (VARIABLE, variable.as_deref())]);
+    let (filter, warnings) = choose([("log filter", filter), (VARIABLE, variable.as_deref())]);
     subscriber(format, filter, io::stderr).try_init()?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -75,5 +75,93 @@ where
     match format {
         Format::Text => Box::new(builder.finish()),
         Format::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::subscriber::with_default;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Broken;
+
+    impl io::Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    fn log(format: Format, filter: &str) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, EnvFilter::new(filter), move || writer.clone());
+        with_default(subscriber, || {
+            tracing::info!(listener = "public", "bound");
+            tracing::debug!("hidden");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_lines_hold_their_fields_at_the_top() {
+        let line = log(Format::Json, "info");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["message"], "bound");
+        assert_eq!(value["listener"], "public");
+        assert_eq!(value["level"], "INFO");
+    }
+
+    #[test]
+    fn text_lines_have_no_colours() {
+        let line = log(Format::Text, "info");
+        assert!(line.contains("bound listener=\"public\""), "{line}");
+        assert!(!line.contains('\u{1b}'), "{line}");
+        assert_eq!(line.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_first_readable_filter_counts_and_unreadable_ones_are_told() {
+        for (flag, variable, chosen, warnings) in [
+            (None, None, "info", 0),
+            (None, Some("debug"), "debug", 0),
+            (Some("warn"), Some("debug"), "warn", 0),
+            (Some(""), Some(" "), "info", 0),
+            (Some("a=b=c"), Some("debug"), "debug", 1),
+            (None, Some("tracegate=loud"), "info", 1),
+        ] {
+            let (filter, told) = choose([("log filter", flag), ("RUST_LOG", variable)]);
+            assert_eq!(filter.to_string(), chosen, "{flag:?} {variable:?}");
+            assert_eq!(told.len(), warnings, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_broken_standard_error_loses_the_line_and_nothing_else() {
+        for format in [Format::Text, Format::Json] {
+            let subscriber = subscriber(format, EnvFilter::new("info"), || Broken);
+            with_default(subscriber, || tracing::info!("lost"));
+        }
     }
 }

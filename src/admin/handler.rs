@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::State;
 use super::access::{self, Refused, Via};
@@ -153,12 +153,20 @@ fn readyz(state: &State, query: Option<&str>) -> Reply {
 }
 
 async fn read(request: Request<Incoming>) -> Result<Bytes, Refusal> {
-    match Limited::new(request.into_body(), MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::new(
+    let too_large = || {
+        Refusal::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("expected a body of at most {MAX_BODY} bytes"),
-        )),
+        )
+    };
+    let body = request.into_body();
+    // What is announced too large isn't waited for.
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             "the body ended early",

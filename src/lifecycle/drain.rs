@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -23,6 +23,8 @@ struct Inner {
     requested: Broadcast,
     draining: Broadcast,
     cut: Broadcast,
+    // Tokens held when the cut came; counted before anybody hears of it.
+    cut_tokens: OnceLock<usize>,
     stopped: AtomicBool,
     tokens: AtomicUsize,
     idle: Notify,
@@ -51,7 +53,7 @@ pub struct Token(Drain);
 /// How a drain went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report {
-    /// Tokens that were still held at the deadline.
+    /// Tokens that were still held when the cut came.
     pub cut: usize,
     /// What is left of the time to drain: flushing spans may use it.
     pub remaining: Duration,
@@ -70,8 +72,8 @@ impl Drain {
 
     /// Asks for the end at once: what is in flight is cut.
     pub fn cut_short(&self) {
-        self.0.requested.fire();
-        self.0.cut.fire();
+        self.request();
+        self.cut_all();
     }
 
     /// How far the drain is.
@@ -123,13 +125,18 @@ impl Drain {
         let began = Instant::now();
         self.0.draining.fire();
         let _ = time::timeout(timeout, self.unless_cut(self.idle())).await;
-        let cut = self.tokens();
         let remaining = timeout.saturating_sub(began.elapsed());
         // Also with nothing in flight: whoever comes too late must not stay.
-        self.0.cut.fire();
+        let cut = self.cut_all();
         let _ = time::timeout(CUT_GRACE, self.idle()).await;
         self.0.stopped.store(true, Ordering::Release);
         Report { cut, remaining }
+    }
+
+    fn cut_all(&self) -> usize {
+        let cut = *self.0.cut_tokens.get_or_init(|| self.tokens());
+        self.0.cut.fire();
+        cut
     }
 
     async fn unless_cut(&self, wait: impl Future<Output = ()>) {
