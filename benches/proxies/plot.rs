@@ -1,7 +1,7 @@
 //! The plot: horizontal bars, one group per scenario, drawn as plain SVG.
 
 use crate::contenders::TRACEGATE;
-use crate::report::Table;
+use crate::report::{Row, Table};
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 140.0;
@@ -35,52 +35,67 @@ pub fn draw(tables: &[Table]) -> String {
     let mut y = TOP;
     for table in tables {
         y += GROUP;
+        let bar = table.bar.zip(table.haproxy);
+        let note = bar.map_or(String::new(), |(bar, _)| {
+            format!(" (dashed: {bar:.1} \u{d7} HAProxy)")
+        });
         put(format_args!(
-            "<text x=\"20\" y=\"{}\" font-weight=\"bold\">{}</text>\n",
-            y - 14.0,
+            "<text x=\"20\" y=\"{}\" font-weight=\"bold\">{}<tspan font-weight=\"normal\" fill=\"#c92a2a\">{note}</tspan></text>\n",
+            y - 12.0,
             escape(table.title)
         ));
-        let top = y;
-        for row in &table.rows {
-            let [cost, least, greatest] = row.cost.map(|cost| cost * scale);
+        let lines = || {
+            table
+                .rows
+                .iter()
+                .enumerate()
+                .map(|(at, row)| (row, y + at as f64 * STEP))
+        };
+        for (row, y) in lines() {
             let colour = if row.name == TRACEGATE {
                 "#0b7285"
             } else {
                 "#adb5bd"
             };
-            let middle = y + BAR / 2.0;
-            let ratio = table.haproxy.map_or(String::new(), |haproxy| {
-                format!("  ({:.2} \u{d7} HAProxy)", row.cost[0] / haproxy)
-            });
             put(format_args!(
-                "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n\
-                 <rect x=\"{LEFT}\" y=\"{y}\" width=\"{cost:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>\n\
-                 <line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle}\" y2=\"{middle}\" stroke=\"#222\"/>\n\
-                 <text x=\"{:.1}\" y=\"{}\">{:.2}{ratio}</text>\n",
-                LEFT - 10.0,
-                middle + 5.0,
-                escape(row.name),
-                LEFT + least,
-                LEFT + greatest,
-                LEFT + greatest.max(cost) + 8.0,
-                middle + 5.0,
-                row.cost[0],
+                "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>\n",
+                row.cost[0] * scale
             ));
-            y += STEP;
         }
-        if let (Some(bar), Some(haproxy)) = (table.bar, table.haproxy) {
+        if let Some((bar, haproxy)) = bar {
             let x = LEFT + bar * haproxy * scale;
+            let end = y + table.rows.len() as f64 * STEP - 4.0;
             put(format_args!(
-                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{}\" y2=\"{}\" stroke=\"#c92a2a\" stroke-dasharray=\"4 3\"/>\n\
-                 <text x=\"{x:.1}\" y=\"{}\" font-size=\"12\" fill=\"#c92a2a\" text-anchor=\"middle\">bar: {bar:.1} \u{d7}</text>\n",
-                top - 4.0,
-                y - 4.0,
-                top - 8.0,
+                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{}\" y2=\"{end}\" stroke=\"#c92a2a\" stroke-dasharray=\"4 3\"/>\n",
+                y - 4.0
             ));
         }
+        for (row, y) in lines() {
+            put(format_args!("{}", labels(table, row, y + BAR / 2.0, scale)));
+        }
+        y += table.rows.len() as f64 * STEP;
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// Name, whisker and figure of a bar whose middle is at `y`; a white edge keeps the figure legible.
+fn labels(table: &Table, row: &Row, y: f64, scale: f64) -> String {
+    let [cost, least, most] = row.cost.map(|cost| LEFT + cost * scale);
+    let ratio = table.haproxy.map_or(String::new(), |haproxy| {
+        format!(" ({:.2} \u{d7} HAProxy)", row.cost[0] / haproxy)
+    });
+    format!(
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n\
+         <line x1=\"{least:.1}\" x2=\"{most:.1}\" y1=\"{y}\" y2=\"{y}\" stroke=\"#222\"/>\n\
+         <text x=\"{:.1}\" y=\"{}\" stroke=\"#fff\" stroke-width=\"5\" paint-order=\"stroke\">{:.2}{ratio}</text>\n",
+        LEFT - 10.0,
+        y + 5.0,
+        escape(row.name),
+        most.max(cost) + 10.0,
+        y + 5.0,
+        row.cost[0]
+    )
 }
 
 fn escape(text: &str) -> String {
