@@ -37,10 +37,10 @@ pub fn draw(tables: &[Table]) -> String {
         y += GROUP;
         let bar = table.bar.zip(table.haproxy);
         let note = bar.map_or(String::new(), |(bar, _)| {
-            format!(" (dashed: {bar:.1} \u{d7} HAProxy)")
+            format!("(dashed: {bar:.1} \u{d7} HAProxy)")
         });
         put(format_args!(
-            "<text x=\"20\" y=\"{}\" font-weight=\"bold\">{}<tspan font-weight=\"normal\" fill=\"#c92a2a\">{note}</tspan></text>\n",
+            "<text x=\"20\" y=\"{}\" font-weight=\"bold\">{}<tspan dx=\"6\" font-weight=\"normal\" fill=\"#c92a2a\">{note}</tspan></text>\n",
             y - 12.0,
             escape(table.title)
         ));
