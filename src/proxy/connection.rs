@@ -135,7 +135,7 @@ async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
 
 async fn serve_http2(io: Io, connection: Rc<Connection>, limits: &Limits) {
     let shared = Rc::clone(&connection);
-    let served = http2::Builder::new(LocalExecutor)
+    let served = http2::Builder::new(LocalExecutor::new(connection.slot.counters()))
         .timer(TokioTimer::new())
         .auto_date_header(false)
         .initial_stream_window_size(STREAM_WINDOW)

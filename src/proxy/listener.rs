@@ -65,7 +65,7 @@ impl Slot {
     }
 
     /// This worker's counters.
-    pub fn counters(&self) -> &ListenerShard {
+    pub const fn counters(&self) -> &Arc<ListenerShard> {
         &self.counters
     }
 

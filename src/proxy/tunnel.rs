@@ -1,6 +1,7 @@
 //! Tunnels: after a switch of protocols, bytes go both ways until both sides have ended.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -9,6 +10,7 @@ use tokio::io::copy_bidirectional_with_sizes;
 use super::activity::Open;
 use super::connection::Connection;
 use super::exchange::Exchange;
+use super::local;
 use crate::span::record::{Fault, Outcome};
 
 /// Bytes read ahead per direction.
@@ -31,7 +33,8 @@ pub struct Tunnel {
 impl Tunnel {
     /// Relays until both sides have ended; either may end its own direction first.
     pub fn spawn(self) {
-        tokio::task::spawn_local(self.run());
+        let counters = Arc::clone(self.connection.slot.counters());
+        local::spawn(&counters, self.run());
     }
 
     async fn run(self) {

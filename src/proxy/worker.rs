@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::connection;
+use super::local;
 use super::listener::{Plan, Slot};
 use super::values::Values;
 use crate::export::ring::Producer;
@@ -216,7 +217,7 @@ async fn run(seed: Seed, epoch: Instant, mut jobs: UnboundedReceiver<Job>) {
                 };
                 let served =
                     connection::serve(Rc::clone(&worker), Rc::clone(slot), accepted, guards);
-                tokio::task::spawn_local(served);
+                local::spawn(counters, served);
             }
         }
     }

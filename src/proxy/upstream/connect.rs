@@ -106,6 +106,11 @@ impl Dialer {
         self.tls.as_ref()
     }
 
+    /// This worker's counters.
+    pub const fn counters(&self) -> &Arc<ListenerShard> {
+        &self.counters
+    }
+
     /// Bounds on a response's head.
     pub const fn head_limits(&self) -> HeadLimits {
         self.limits

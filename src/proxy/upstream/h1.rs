@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::connect::Dialer;
 use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
+use crate::proxy::local;
 use crate::span::record::Fault;
 
 /// Idle connections kept per worker and upstream.
@@ -74,7 +75,7 @@ impl Pool {
             .handshake(TokioIo::new(io))
             .await
             .map_err(|_| Fault::Connect)?;
-        tokio::task::spawn_local(async move {
+        local::spawn(dialer.counters(), async move {
             // The request that was under way learns of the error through its own future.
             let _ = connection.with_upgrades().await;
         });

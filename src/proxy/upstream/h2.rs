@@ -17,7 +17,7 @@ use super::Version;
 use super::connect::{Connected, Dialer};
 use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
-use crate::proxy::local::LocalExecutor;
+use crate::proxy::local::{self, LocalExecutor};
 use crate::span::record::Fault;
 
 /// Streams per connection, whatever the upstream allows.
@@ -132,7 +132,7 @@ impl Pool {
         *connecting = Some(Rc::clone(&attempt));
         let (pool, promise) = (Rc::clone(self), Rc::clone(&attempt));
         // Its own task: the request that asked for it may be cancelled, others still wait.
-        tokio::task::spawn_local(async move {
+        local::spawn(self.dialer.counters(), async move {
             let outcome = pool.connect().await;
             pool.connecting.borrow_mut().take();
             promise.outcome.set(Some(outcome));
@@ -168,7 +168,7 @@ impl Pool {
             closed: Cell::new(false),
             changed: Notify::new(),
         });
-        tokio::task::spawn_local(drive(connection, Rc::clone(&shared)));
+        local::spawn(self.dialer.counters(), drive(connection, Rc::clone(&shared)));
         let settled = async {
             while shared.allowed.get() == 0 && !shared.closed.get() {
                 shared.changed.notified().await;
@@ -185,7 +185,7 @@ impl Pool {
     }
 
     fn builder(&self) -> Builder<LocalExecutor> {
-        let mut builder = Builder::new(LocalExecutor);
+        let mut builder = Builder::new(LocalExecutor::new(self.dialer.counters()));
         builder
             .timer(TokioTimer::new())
             .initial_max_send_streams(0)
