@@ -21,6 +21,7 @@ mod raw;
 mod reader;
 mod resolve;
 mod values;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use super::fault::{At, Origin, Report};
 use super::raw::Node;
-use super::reader::show;
 use super::values::{self, Expected};
+use super::words::{alternatives, show};
 
 /// Taken as it is.
 pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
@@ -107,7 +107,7 @@ impl Variable<'_> {
             let found = words.iter().find(|(word, _)| *word == lower);
             found
                 .map(|(_, value)| *value)
-                .ok_or_else(|| super::reader::alternatives(words.iter().map(|(word, _)| *word)))
+                .ok_or_else(|| alternatives(words.iter().map(|(word, _)| *word)))
         })
     }
 

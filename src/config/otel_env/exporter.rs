@@ -2,7 +2,7 @@
 
 use super::{ENDPOINT, Env, TRACES_ENDPOINT, Variable, lists};
 use crate::config::raw::{Entry, Node, Value};
-use crate::config::reader::show;
+use crate::config::words::show;
 
 const OTLP: [&str; 2] = ["grpc", "http/protobuf"];
 

@@ -53,27 +53,8 @@ fn read<'a>(field: &Field<'a>, all: &mut Listeners<'a>) -> Option<Listener> {
     let map = field.map()?;
     let name = name(&map, all);
     let bind = bind(&map, all);
-    let direction = map
-        .get("direction")
-        .one_of(
-            &[
-                ("ingress", Direction::Ingress),
-                ("egress", Direction::Egress),
-            ],
-            &[],
-        )
-        .unwrap_or(Direction::Ingress);
-    let protocol = map
-        .get("protocol")
-        .one_of(
-            &[
-                ("auto", Protocol::Auto),
-                ("http1", Protocol::Http1),
-                ("http2", Protocol::Http2),
-            ],
-            &["tcp", "detect"],
-        )
-        .unwrap_or(Protocol::Auto);
+    let direction = direction(&map.get("direction"));
+    let protocol = protocol(&map.get("protocol"));
     let proxy_protocol = map
         .get("proxyProtocol")
         .map()
@@ -120,6 +101,24 @@ fn read<'a>(field: &Field<'a>, all: &mut Listeners<'a>) -> Option<Listener> {
             limits,
         },
     })
+}
+
+fn direction(field: &Field<'_>) -> Direction {
+    let words = [
+        ("ingress", Direction::Ingress),
+        ("egress", Direction::Egress),
+    ];
+    field.one_of(&words, &[]).unwrap_or(Direction::Ingress)
+}
+
+fn protocol(field: &Field<'_>) -> Protocol {
+    let words = [
+        ("auto", Protocol::Auto),
+        ("http1", Protocol::Http1),
+        ("http2", Protocol::Http2),
+    ];
+    let read = field.one_of(&words, &["tcp", "detect"]);
+    read.unwrap_or(Protocol::Auto)
 }
 
 fn name(map: &Map<'_>, all: &mut Listeners<'_>) -> Option<Arc<str>> {
@@ -266,7 +265,7 @@ fn limits(map: &Map<'_>) -> Limits {
     // hyper needs 8 KiB to read a head; a header map holds at most 24,576 names.
     let max_header_bytes = map
         .get("maxHeaderBytes")
-        .read_plain(values::size(8 << 10..=16 << 20));
+        .read(values::size(8 << 10..=16 << 20));
     let max_headers = map.get("maxHeaders").read_plain(values::count(1..=16_384));
     let max_connections = map
         .get("maxConnections")
