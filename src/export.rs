@@ -18,6 +18,7 @@ use crate::span::semconv::Converter;
 pub mod batch;
 mod console;
 mod otlp;
+mod pace;
 mod resource;
 mod retry;
 pub mod ring;

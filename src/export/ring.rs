@@ -90,6 +90,11 @@ impl Consumer {
         self.0.pop().ok()
     }
 
+    /// Records the ring can hold.
+    pub(super) fn slots(&self) -> usize {
+        self.0.buffer().capacity()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

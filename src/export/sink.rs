@@ -82,13 +82,15 @@ impl Builder {
         let _inside = self.runtime.enter();
         let resource = resource::build(&settings.resource);
         let limit = (settings.queue_spans / 2 / settings.sinks.len().max(1)).max(1);
-        let mut sinks = Vec::with_capacity(settings.sinks.len());
+        let mut sinks: Vec<Sink> = Vec::with_capacity(settings.sinks.len());
         for sink in &settings.sinks {
             let (name, kind) = match sink {
                 SinkSettings::Otlp(settings) => (otlp::name(settings), Some(settings)),
                 SinkSettings::Console => ("console".to_owned(), None),
             };
-            let status = self.status.sink(&name);
+            let twin = sinks.iter().find(|sink| sink.status.name() == name);
+            let status =
+                twin.map_or_else(|| self.status.sink(&name), |twin| Arc::clone(&twin.status));
             let converter = Arc::clone(&self.converter);
             let kind = match kind {
                 Some(settings) => Kind::Otlp(Box::new(Exporter::new(
@@ -105,6 +107,9 @@ impl Builder {
                 status,
                 limit,
             });
+        }
+        for sink in &sinks {
+            self.status.adopt(&sink.status);
         }
         Ok(Plan {
             sinks,

@@ -1,7 +1,8 @@
 //! What became of the spans: counters and the state of every sink.
 //!
 //! Every recorded span is in exactly one place. Before the sinks:
-//! `recorded = queue_full + shutdown + drained + waiting in a ring`; then, for every sink,
+//! `recorded = queue_full + shutdown + drained + waiting in a ring`; every drained span is offered
+//! to every sink, once its batch is complete; and for every sink
 //! `offered = exported + dropped + in flight`.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -113,15 +114,19 @@ impl Status {
             .clone()
     }
 
-    /// The status of the sink of that name, made if it isn't there yet.
+    /// The status of the sink of that name; a new one is shown once it is [adopted](Self::adopt).
     pub(super) fn sink(&self, name: &str) -> Arc<SinkStatus> {
+        let sinks = self.sinks.read().unwrap_or_else(PoisonError::into_inner);
+        let known = sinks.iter().find(|sink| &*sink.name == name);
+        known.map_or_else(|| Arc::new(SinkStatus::new(name)), Arc::clone)
+    }
+
+    /// Shows a sink's status from now on.
+    pub(super) fn adopt(&self, sink: &Arc<SinkStatus>) {
         let mut sinks = self.sinks.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = sinks.iter().find(|sink| &*sink.name == name) {
-            return Arc::clone(known);
+        if !sinks.iter().any(|known| Arc::ptr_eq(known, sink)) {
+            sinks.push(Arc::clone(sink));
         }
-        let sink = Arc::new(SinkStatus::new(name));
-        sinks.push(Arc::clone(&sink));
-        sink
     }
 
     pub(super) fn count_drained(&self, spans: u64) {
@@ -252,5 +257,95 @@ impl SinkStatus {
             *state = State::Ok;
             tracing::info!(target: "tracegate::export", sink = %self.name, "export has recovered");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs `act` and returns what it logged.
+    fn logged(act: impl FnOnce()) -> String {
+        let buffer = Arc::new(Mutex::new(Vec::<u8>::new()));
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer({
+                let buffer = Arc::clone(&buffer);
+                move || Shared(Arc::clone(&buffer))
+            })
+            .finish();
+        tracing::subscriber::with_default(subscriber, act);
+        String::from_utf8(buffer.lock().unwrap().clone()).unwrap()
+    }
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_change_of_state_is_one_line_in_the_log() {
+        let sink = SinkStatus::new("otlp/grpc http://collector");
+        let lines = logged(|| {
+            sink.succeeded();
+            sink.failed("refused");
+            sink.failed("refused again");
+            sink.succeeded();
+            sink.succeeded();
+        });
+        let lines: Vec<_> = lines.lines().collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("export is failing") && lines[0].contains("refused"));
+        assert!(lines[1].contains("export has recovered"));
+        assert!(lines.iter().all(|line| line.contains("tracegate::export")));
+    }
+
+    #[test]
+    fn a_failing_sink_keeps_its_beginning_and_shows_its_latest_error() {
+        let sink = SinkStatus::new("console");
+        sink.failed("first");
+        let State::Failing { since: begin, .. } = sink.state() else {
+            panic!("must fail");
+        };
+        sink.failed("second");
+        let expected = State::Failing {
+            since: begin,
+            error: "second".into(),
+        };
+        assert_eq!(sink.state(), expected);
+    }
+
+    #[test]
+    fn a_sink_admits_up_to_its_limit_and_drops_the_rest() {
+        let sink = SinkStatus::new("console");
+        assert!(sink.admit(6, 10));
+        assert!(!sink.admit(5, 10), "would be one too many");
+        assert!(sink.admit(4, 10), "exactly full");
+        assert_eq!(sink.dropped(Reason::QueueFull), 5);
+        assert_eq!((sink.offered(), sink.in_flight()), (15, 10));
+    }
+
+    #[test]
+    fn a_sink_of_the_same_name_keeps_its_counters() {
+        let status = Status::default();
+        let first = status.sink("a");
+        status.adopt(&first);
+        first.count_exported(3);
+        status.adopt(&status.sink("a"));
+        assert_eq!(status.sinks().len(), 1);
+        assert_eq!(status.sink("a").exported(), 3);
+        assert_eq!(status.sink("b").exported(), 0);
+        assert_eq!(
+            status.sinks().len(),
+            1,
+            "one that was never adopted isn't shown"
+        );
     }
 }

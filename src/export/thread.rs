@@ -1,21 +1,19 @@
 //! The exporter thread: drains the rings, batches, feeds the sinks, takes orders.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::batch::Batcher;
+use super::pace::Pace;
 use super::ring::Consumer;
 use super::sink::{Batch, Inlet, Plan, Records, Sink};
 use super::status::Status;
 use crate::span::record::Record;
 use crate::span::semconv::Anchor;
-
-/// Bounds of the pause between two looks at the rings: short under load, long when idle.
-const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
 
 /// What the rest of the process may ask of the thread.
 pub(super) enum Order {
@@ -61,12 +59,10 @@ impl Exporter {
     async fn serve(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let planned = std::mem::take(&mut self.planned);
         self.launch(planned);
-        let (mut pause, longest) = POLL;
+        let slots = self.consumers.first().map_or(0, Consumer::slots);
+        let mut pace = Pace::new(self.consumers.len(), slots);
         let until = loop {
-            pause = match self.drain() {
-                0 => (pause * 2).min(longest),
-                _ => POLL.0,
-            };
+            let pause = pace.after(self.drain());
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Reconfigure(plan)) => self.reconfigure(plan),

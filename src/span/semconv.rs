@@ -3,7 +3,7 @@
 //! Attributes of tracegate's own, where the conventions have no name: `tracegate.listener`;
 //! `tracegate.cancelled` (`true` if the caller went away: no error, and no status, of ours or of
 //! the upstream); `tracegate.refused` (why a request was refused here, one of the names in
-//! [`Fault`](super::record::Fault)).
+//! [`Fault`]).
 
 use std::borrow::Cow;
 use std::sync::Arc;
