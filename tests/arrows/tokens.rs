@@ -42,16 +42,19 @@ pub fn without_tests(all: &[Token]) -> (Vec<Token>, usize) {
     (kept, lines)
 }
 
-/// Index after the item that starts at `at`: after its closing brace, or its `;`.
+/// Index after the item that starts at `at`: after its closing brace or its `;`, or (a field, a
+/// statement) before the bracket that closes what holds it.
 fn end_of_item(all: &[Token], mut at: usize) -> usize {
     let mut depth = 0usize;
     while at < all.len() {
         match all[at].text.as_str() {
             "{" | "(" | "[" => depth += 1,
-            ")" | "]" => depth -= 1,
-            "}" => {
-                depth -= 1;
+            close @ ("}" | ")" | "]") => {
                 if depth == 0 {
+                    return at;
+                }
+                depth -= 1;
+                if depth == 0 && close == "}" {
                     return at + 1;
                 }
             }
@@ -195,5 +198,7 @@ fn test_items_are_cut_out_with_their_lines() {
     let source = "fn a() {}\n#[cfg(test)]\nmod tests {\n  fn b() {}\n}\nfn c() {}\n";
     let (kept, lines) = without_tests(&tokens(source));
     assert_eq!(lines, 4);
+    let (kept_fields, _) = without_tests(&tokens("struct A { #[cfg(test)] x: u8 } struct B;"));
+    assert!(kept_fields.iter().any(|t| t.text == "B"));
     assert!(kept.iter().any(|t| t.text == "c") && kept.iter().all(|t| t.text != "b"));
 }
