@@ -151,10 +151,7 @@ impl App {
     ///
     /// # Errors
     /// When the control runtime can't be made, or a socket can't be used by it.
-    pub fn run(
-        self,
-        signals: impl FnOnce() -> io::Result<Signals>,
-    ) -> Result<Ended, StartError> {
+    pub fn run(self, signals: impl FnOnce() -> io::Result<Signals>) -> Result<Ended, StartError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build_local(LocalOptions::default())

@@ -77,7 +77,9 @@ impl Reload {
         }
         let config = loaded.config;
         if let Some(what) = needs_restart(&app.config, &config) {
-            return Err(format!("{what} can't change while running: restart to apply"));
+            return Err(format!(
+                "{what} can't change while running: restart to apply"
+            ));
         }
         let plans = plan::plans(&config, &app.secrets).map_err(|error| error.to_string())?;
         Ok((config, plans))
@@ -92,9 +94,7 @@ impl Reload {
         if let Err(error) = app.exporter.reconfigure(&config.export) {
             tracing::error!(%error, "the exporter keeps its settings");
         }
-        *app.effective
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = config.effective;
+        *app.effective.lock().unwrap_or_else(PoisonError::into_inner) = config.effective;
         self.files = config.files;
         self.seen = digest(&self.files);
         tracing::info!("configuration reloaded");

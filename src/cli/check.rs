@@ -29,7 +29,10 @@ pub fn check(arguments: &Arguments) -> ExitCode {
                 println!("note: {note}");
             }
             let listeners = loaded.config.listeners.len();
-            println!("{}: good, {listeners} listener(s)", arguments.config.display());
+            println!(
+                "{}: good, {listeners} listener(s)",
+                arguments.config.display()
+            );
             ExitCode::SUCCESS
         }
         Err(faults) => {

@@ -47,7 +47,11 @@ pub enum Upgrade {
 ///
 /// An upgrade to anything but `h2c` is handed back, to be asked of the upstream anew.
 pub fn strip_request(headers: &mut HeaderMap, http1: bool) -> Upgrade {
-    let upgrade = if http1 { wanted(headers) } else { Upgrade::None };
+    let upgrade = if http1 {
+        wanted(headers)
+    } else {
+        Upgrade::None
+    };
     strip(headers);
     keep_te_trailers(headers);
     upgrade

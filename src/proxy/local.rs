@@ -91,6 +91,9 @@ mod tests {
         });
         assert_eq!(survivor, Ok("alive"));
         let text = registry.render(Format::Text);
-        assert!(text.contains("tracegate_panics_total{listener=\"public\"} 1"), "{text}");
+        assert!(
+            text.contains("tracegate_panics_total{listener=\"public\"} 1"),
+            "{text}"
+        );
     }
 }

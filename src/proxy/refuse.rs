@@ -14,7 +14,11 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// A gRPC caller gets a trailers-only response: HTTP 200 with `grpc-status`, so that its
 /// library reports the cause instead of a malformed reply.
 pub fn answer(fault: Fault, grpc: bool, text: &'static str) -> Response<Option<Bytes>> {
-    if grpc { grpc_answer(fault, text) } else { http_answer(fault, text) }
+    if grpc {
+        grpc_answer(fault, text)
+    } else {
+        http_answer(fault, text)
+    }
 }
 
 /// Status of a fault as HTTP tells it.

@@ -99,7 +99,8 @@ fn admit(parts: &mut Parts, listener: &Listener, http2: bool) -> Result<Wanted, 
 
 /// The engine's promise of the raw connection, if this request may become a tunnel.
 fn tunnel_promise(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
-    let may = request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE);
+    let may =
+        request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE);
     may.then(|| hyper::upgrade::on(request))
 }
 
@@ -159,7 +160,8 @@ impl Reply {
         let (mut parts, body) = response.into_parts();
         let switched = hop::strip_response(&mut parts.headers);
         trace::answered(&self.traced, &mut parts.headers);
-        self.exchange.answered(parts.status.as_u16(), &parts.headers);
+        self.exchange
+            .answered(parts.status.as_u16(), &parts.headers);
         self.exchange.record(|record| {
             record.resends = resends;
             if record.direction == Direction::Egress {
@@ -176,12 +178,22 @@ impl Reply {
         };
         let response = Response::from_parts(parts, body);
         match (&self.wanted, response.status()) {
-            (Wanted::Upgrade(_), StatusCode::SWITCHING_PROTOCOLS) => self.tunnel(response, switched),
-            (Wanted::Connect, status) if status.is_success() => self.tunnel(response, Upgrade::None),
+            (Wanted::Upgrade(_), StatusCode::SWITCHING_PROTOCOLS) => {
+                self.tunnel(response, switched)
+            }
+            (Wanted::Connect, status) if status.is_success() => {
+                self.tunnel(response, Upgrade::None)
+            }
             (_, StatusCode::SWITCHING_PROTOCOLS) => {
                 // Nobody asked: the upstream broke the protocol, its connection is lost.
                 let fault = Fault::Protocol;
-                local(fault, Outcome::Upstream(fault), false, self.exchange, self.open)
+                local(
+                    fault,
+                    Outcome::Upstream(fault),
+                    false,
+                    self.exchange,
+                    self.open,
+                )
             }
             _ => self.http(response, lease),
         }

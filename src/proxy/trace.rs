@@ -1,8 +1,8 @@
 //! Trace context on its way through: strip, judge, decide, inject.
 
+use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::Method;
 
 use super::connection::Connection;
 use super::describe;
@@ -19,8 +19,8 @@ use crate::context::tracestate::{Outgoing, TraceState};
 use crate::context::trust::Trust;
 use crate::context::untrusted;
 use crate::metrics::labels::Decision as Counted;
-use crate::sample::rules::RequestView;
 use crate::sample::decision::{Decision, Parent, Reason};
+use crate::sample::rules::RequestView;
 use crate::sample::settings::UnsampledRoot;
 use crate::span::record::{Direction, text};
 
@@ -115,12 +115,7 @@ fn inherited(
     TraceState::parse(headers.lines(&TRACESTATE)).ok()
 }
 
-fn parent(
-    connection: &Connection,
-    trust: Trust,
-    trusted: Option<TraceParent>,
-    ot: Ot,
-) -> Parent {
+fn parent(connection: &Connection, trust: Trust, trusted: Option<TraceParent>, ot: Ot) -> Parent {
     match (trusted, trust) {
         (None, _) | (_, Trust::Drop) => Parent::Root {
             trace_id: connection.worker.ids.borrow_mut().trace_id(),
@@ -149,8 +144,7 @@ fn outgoing(
     match (parent, trusted) {
         (Parent::Root { .. }, _) if dropped => None,
         (Parent::Root { .. }, _)
-            if !decision.sampled
-                && listener.sampler.unsampled_root() == UnsampledRoot::Omit =>
+            if !decision.sampled && listener.sampler.unsampled_root() == UnsampledRoot::Omit =>
         {
             None
         }
@@ -161,7 +155,10 @@ fn outgoing(
             },
             ..inbound
         }),
-        (Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. }, _) => {
+        (
+            Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. },
+            _,
+        ) => {
             let continued = trusted.map_or(Flags::RANDOM, |inbound| inbound.flags);
             Some(TraceParent {
                 trace_id,
@@ -190,7 +187,12 @@ fn strip(headers: &mut HeaderMap, trust: Trust, inbound: Inbound, leaves_nothing
 }
 
 /// Puts our own context on the request, last of all.
-fn inject(connection: &Connection, headers: &mut HeaderMap, outgoing: &TraceParent, state: &Outgoing) {
+fn inject(
+    connection: &Connection,
+    headers: &mut HeaderMap,
+    outgoing: &TraceParent,
+    state: &Outgoing,
+) {
     let mut values = connection.worker.values.borrow_mut();
     if let Some(value) = values.header(&outgoing.format()) {
         headers.set(TRACEPARENT, value);
@@ -227,7 +229,9 @@ fn strip_trace_timing(headers: &mut HeaderMap, name: &HeaderName) {
             let members: Vec<&[u8]> = super::head::tokens(value.as_bytes())
                 .filter(|member| !is_trace_metric(member))
                 .collect();
-            (!members.is_empty()).then(|| HeaderValue::from_bytes(&members.join(&b", "[..])))?.ok()
+            (!members.is_empty())
+                .then(|| HeaderValue::from_bytes(&members.join(&b", "[..])))?
+                .ok()
         })
         .collect();
     headers.remove(name);

@@ -128,7 +128,10 @@ impl Upstream {
                     return Ok(Checkout::Http1(kept));
                 }
                 let connected = self.dialer.dial(Some(Version::Http1)).await?;
-                self.h1.open(&self.dialer, connected.io).await.map(Checkout::Http1)
+                self.h1
+                    .open(&self.dialer, connected.io)
+                    .await
+                    .map(Checkout::Http1)
             }
             Some(Version::Http2) => match self.h2.take().await {
                 Ok(stream) => Ok(Checkout::Http2(stream)),

@@ -12,8 +12,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::connection;
-use super::local;
 use super::listener::{Plan, Slot};
+use super::local;
 use super::values::Values;
 use crate::export::ring::Producer;
 use crate::lifecycle::Token;

@@ -11,8 +11,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::Version;
-use crate::listen::stream::{Plain, Stream};
 use crate::listen::pem::TlsError;
+use crate::listen::stream::{Plain, Stream};
 use crate::listen::tls_client;
 use crate::metrics::shard::ListenerShard;
 use crate::proxy::settings::{Settings, Target, UpstreamProtocol, UpstreamSettings};

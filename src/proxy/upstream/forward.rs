@@ -53,7 +53,11 @@ pub async fn forward(
 ) -> Result<Answer, Failure> {
     let mut resends = 0;
     loop {
-        let fail = |fault| Failure { fault, error: None, resends };
+        let fail = |fault| Failure {
+            fault,
+            error: None,
+            resends,
+        };
         let checkout = upstream.checkout(need, resends > 0).await.map_err(fail)?;
         let replay = replayable(&request, &checkout);
         let version = match checkout {
@@ -68,7 +72,12 @@ pub async fn forward(
         let sent = rewrite(upstream, request, version).map_err(fail)?;
         match attempt(sent, checkout).await {
             Ok((response, lease)) => {
-                return Ok(Answer { response, lease, version, resends });
+                return Ok(Answer {
+                    response,
+                    lease,
+                    version,
+                    resends,
+                });
             }
             Err(mut broken) => match again(&mut broken, replay) {
                 Some(anew) if resends == 0 => request = anew,
@@ -113,7 +122,12 @@ async fn attempt(
         }
         Checkout::Http2(mut checkout) => {
             let sent = checkout.sender.try_send_request(request).await;
-            (sent, Lease::Http2 { _slot: checkout.slot })
+            (
+                sent,
+                Lease::Http2 {
+                    _slot: checkout.slot,
+                },
+            )
         }
     };
     match sent {

@@ -168,7 +168,10 @@ impl Pool {
             closed: Cell::new(false),
             changed: Notify::new(),
         });
-        local::spawn(self.dialer.counters(), drive(connection, Rc::clone(&shared)));
+        local::spawn(
+            self.dialer.counters(),
+            drive(connection, Rc::clone(&shared)),
+        );
         let settled = async {
             while shared.allowed.get() == 0 && !shared.closed.get() {
                 shared.changed.notified().await;

@@ -1,0 +1,12 @@
+//! End to end: the whole proxy in-process, between a real client and a real component.
+//!
+//! One binary, so that it links once; a module per concern.
+
+#[path = "../support/receiver.rs"]
+mod receiver;
+
+mod component;
+mod proxy;
+mod wire;
+
+mod smoke;

@@ -1,0 +1,138 @@
+//! A whole proxy, started in-process from YAML as a user would write it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+use tracegate::app::{Addresses, App, Ended};
+use tracegate::config::{self, FileText, Flags, Source, Strictness};
+use tracegate::lifecycle::{Drain, Signal, Signals};
+use tracegate::listen::bind::Inherited;
+
+/// A running proxy; drained when dropped.
+pub struct Proxy {
+    addresses: Addresses,
+    drain: Drain,
+    status: std::sync::Arc<tracegate::export::Status>,
+    signals: mpsc::Sender<Signal>,
+    thread: Option<JoinHandle<Ended>>,
+}
+
+impl Proxy {
+    /// Starts from the part of a configuration that follows `kind`.
+    pub fn start(yaml: &str) -> Self {
+        Self::start_file(PathBuf::from("test.yaml"), yaml)
+    }
+
+    /// The same, from a file that exists, so that it can be changed and reloaded.
+    pub fn start_file(path: PathBuf, yaml: &str) -> Self {
+        let source = Source {
+            file: Some(FileText {
+                path,
+                text: document(yaml),
+            }),
+            environment: BTreeMap::new(),
+            flags: Flags::default(),
+        };
+        let loaded = match config::load(&source, Strictness::Check) {
+            Ok(loaded) => loaded,
+            Err(faults) => panic!("{faults}"),
+        };
+        let app = match App::start(loaded.config, source, &mut Inherited::default()) {
+            Ok(app) => app,
+            Err(error) => panic!("{error}"),
+        };
+        let (signals, receiver) = mpsc::channel(4);
+        let (addresses, drain, status) = (app.addresses(), app.drain(), app.export_status());
+        let thread = std::thread::spawn(move || {
+            let ended = app.run(|| Ok(Signals::of_channel(receiver)));
+            ended.unwrap_or_else(|error| panic!("{error}"))
+        });
+        Self {
+            addresses,
+            drain,
+            status,
+            signals,
+            thread: Some(thread),
+        }
+    }
+
+    /// Address of the listener at this place.
+    pub fn at(&self, index: usize) -> SocketAddr {
+        self.addresses.listeners[index].expect("a TCP listener")
+    }
+
+    /// Address of the admin server.
+    pub fn admin(&self) -> SocketAddr {
+        self.addresses.admin.expect("an admin server on TCP")
+    }
+
+    /// Address of the health server.
+    pub fn health(&self) -> SocketAddr {
+        self.addresses.health.expect("a health server")
+    }
+
+    /// The exporter's counters.
+    pub fn export(&self) -> &tracegate::export::Status {
+        &self.status
+    }
+
+    /// Sends a signal, as the system would.
+    pub fn signal(&self, signal: Signal) {
+        self.signals.blocking_send(signal).expect("it runs");
+    }
+
+    /// Drains and waits for the end.
+    pub fn stop(mut self) -> Ended {
+        self.drain.request();
+        let thread = self.thread.take().expect("it runs until now");
+        thread.join().expect("it doesn't panic")
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.drain.cut_short();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the proxy panicked");
+        }
+    }
+}
+
+/// A complete document.
+pub fn document(yaml: &str) -> String {
+    format!("apiVersion: tracegate.dev/v1alpha1\nkind: TracegateConfiguration\n{yaml}")
+}
+
+/// One ingress listener in front of `upstream`, spans to `collector` (an OTLP/gRPC endpoint),
+/// everything sampled. `more` is added to the listener, indented by two spaces.
+pub fn ingress(upstream: &str, collector: &str, more: &str) -> String {
+    listener("ingress", upstream, collector, more)
+}
+
+/// The same for one egress listener.
+pub fn egress(upstream: &str, collector: &str, more: &str) -> String {
+    listener("egress", upstream, collector, more)
+}
+
+fn listener(direction: &str, upstream: &str, collector: &str, more: &str) -> String {
+    format!(
+        "service: {{name: test}}
+tracing:
+  samplingRatePerMillion: 1000000
+  export: {{endpoint: \"{collector}\"}}
+workers: 1
+drainTimeout: 5s
+listeners:
+- name: {direction}
+  bind: 127.0.0.1:0
+  direction: {direction}
+  upstream: {{url: \"{upstream}\"}}
+{more}"
+    )
+}

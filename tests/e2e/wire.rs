@@ -1,0 +1,108 @@
+//! HTTP/1.1 as bytes: what is sent and what comes back, to the letter.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+
+use super::component::PATIENCE;
+
+/// A connection on which bytes are written and read as they are.
+pub struct Wire(TcpStream);
+
+impl Wire {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        Self(stream)
+    }
+
+    /// Sends bytes. A peer that has closed is noticed on reading.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.0.write_all(bytes.as_ref());
+    }
+
+    /// Reads up to and including the empty line that ends a head.
+    pub fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            match self.0.read(&mut byte).expect("bytes in time") {
+                0 => break,
+                _ => head.push(byte[0]),
+            }
+        }
+        String::from_utf8_lossy(&head).into_owned()
+    }
+
+    /// Reads exactly that many bytes.
+    pub fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).expect("bytes in time");
+        bytes
+    }
+
+    /// Reads until the peer closes (or resets) the connection.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.0.read_to_end(&mut bytes);
+        bytes
+    }
+
+    /// Ends this side's sending.
+    pub fn finish(&self) {
+        self.0
+            .shutdown(std::net::Shutdown::Write)
+            .expect("an open socket");
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &TcpStream {
+        &self.0
+    }
+}
+
+/// One request on a connection of its own; everything that came back until the peer closed.
+/// The request should say `Connection: close`.
+pub fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut wire = Wire::connect(address);
+    wire.send(request);
+    String::from_utf8_lossy(&wire.rest()).into_owned()
+}
+
+/// A component that speaks bytes: `script` runs once per connection, in order, on one thread.
+pub struct Scripted {
+    address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Scripted {
+    /// Serves `connections` connections, one after the other.
+    pub fn start(connections: usize, mut script: impl FnMut(usize, Wire) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let thread = std::thread::spawn(move || {
+            for index in 0..connections {
+                let (stream, _) = listener.accept().expect("a connection");
+                stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+                script(index, Wire(stream));
+            }
+        });
+        Self {
+            address,
+            thread: Some(thread),
+        }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until every connection has been served; a panic of the script is the test's.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the script succeeds");
+        }
+    }
+}
