@@ -12,8 +12,8 @@ impl Threshold {
     /// Keeps everything; written `0`.
     pub const ALWAYS: Self = Self(U56::low(0));
 
-    /// Hexadecimal digits beyond the leading run of `f`s. The specification leaves it open and
-    /// prints 1 % as `fd70a4`, which takes five.
+    /// Hexadecimal digits beyond the leading run of `f`s. The specification recommends four
+    /// and allows more; with five, 1 % reads `fd70a4`, as where it defines the threshold.
     const PRECISION: u32 = 5;
 
     /// A threshold as it came over the wire.
