@@ -128,10 +128,14 @@ impl OtText {
 
     /// The first `digits` of the fourteen.
     fn push_hex(&mut self, value: U56, digits: usize) {
-        for digit in 0..digits {
-            let nibble = value.get() >> (4 * (U56::DIGITS - 1 - digit)) & 0x0f;
-            self.push(&[b"0123456789abcdef"[nibble as usize]]);
+        let mut text = [0; U56::DIGITS];
+        let mut rest = value.get();
+        for place in (0..U56::DIGITS).rev() {
+            let digit = (rest & 0x0f) as u8;
+            text[place] = digit + b'0' + if digit > 9 { b'a' - b'9' - 1 } else { 0 };
+            rest >>= 4;
         }
+        self.push(text.get(..digits).unwrap_or(&text));
     }
 }
 

@@ -23,8 +23,8 @@ impl Threshold {
 
     /// The threshold of a rate, `None` for "never", which isn't a probability and has none.
     ///
-    /// It is rounded to [`PRECISION`](Self::PRECISION) digits, and the rounded value is what
-    /// decides: so `th` tells the truth.
+    /// It is rounded to five hexadecimal digits beyond the leading `f`s, and the rounded value is
+    /// what decides: so `th` tells the truth.
     pub fn of(rate: PerMillion) -> Option<Self> {
         const MILLION: u64 = PerMillion::MAX as u64;
         let rate = u64::from(rate.get());
