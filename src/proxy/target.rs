@@ -95,3 +95,90 @@ fn to_http2(parts: &mut Parts, tls: bool) -> Result<(), BadTarget> {
 fn path_of(parts: &Parts) -> Result<PathAndQuery, BadTarget> {
     parts.uri.path_and_query().cloned().ok_or(BadTarget::Form)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(method: &str, uri: &str, hosts: &[&str]) -> Parts {
+        let mut request = http::Request::builder().method(method).uri(uri);
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn host_says_who_is_asked_whatever_form_the_target_came_in() {
+        let rows: &[(&str, &[&str], Result<&str, BadTarget>, &str)] = &[
+            ("/a", &["x"], Ok("x"), "origin-form"),
+            (
+                "http://x/a",
+                &["y"],
+                Ok("x"),
+                "absolute-form wins over Host",
+            ),
+            ("http://x:80/a", &[], Ok("x:80"), "HTTP/2 without Host"),
+            ("/a", &[], Err(BadTarget::Host), "HTTP/1.1 needs Host"),
+            (
+                "/a",
+                &["x", "x"],
+                Err(BadTarget::Host),
+                "two, even if the same",
+            ),
+            (
+                "http://x/a",
+                &["x", "y"],
+                Err(BadTarget::Host),
+                "two, also beside an authority",
+            ),
+        ];
+        for (uri, hosts, expected, reason) in rows {
+            let mut parts = parts("GET", uri, hosts);
+            let outcome = normalise(&mut parts);
+            match expected {
+                Ok(host) => {
+                    assert_eq!(outcome, Ok(()), "{reason}");
+                    assert_eq!(parts.headers[header::HOST], *host, "{reason}");
+                }
+                Err(error) => assert_eq!(outcome, Err(*error), "{reason}"),
+            }
+        }
+    }
+
+    #[test]
+    fn http1_upstreams_get_origin_form() {
+        let mut parts = parts("GET", "http://x/a?b=c", &[]);
+        normalise(&mut parts).unwrap();
+        rewrite(&mut parts, Version::HTTP_11, false, None).unwrap();
+        assert_eq!(parts.uri, "/a?b=c");
+        assert_eq!(parts.headers[header::HOST], "x");
+    }
+
+    #[test]
+    fn http2_upstreams_get_an_authority_and_no_host() {
+        let mut parts = parts("GET", "/a", &["x:8080"]);
+        normalise(&mut parts).unwrap();
+        rewrite(&mut parts, Version::HTTP_2, true, None).unwrap();
+        assert_eq!(parts.uri, "https://x:8080/a");
+        assert!(!parts.headers.contains_key(header::HOST));
+    }
+
+    #[test]
+    fn a_configured_host_replaces_the_callers() {
+        let mut parts = parts("GET", "/a", &["x"]);
+        let host = HeaderValue::from_static("etcd.internal");
+        rewrite(&mut parts, Version::HTTP_11, false, Some(&host)).unwrap();
+        assert_eq!(parts.headers[header::HOST], "etcd.internal");
+    }
+
+    #[test]
+    fn a_second_attempt_can_change_the_version() {
+        let mut parts = parts("GET", "/a", &["x"]);
+        rewrite(&mut parts, Version::HTTP_2, false, None).unwrap();
+        normalise(&mut parts).unwrap();
+        rewrite(&mut parts, Version::HTTP_11, false, None).unwrap();
+        assert_eq!(parts.uri, "/a");
+        assert_eq!(parts.headers[header::HOST], "x");
+    }
+}
