@@ -148,7 +148,7 @@ const REQUESTS: u64 = 2_000;
 const DECISION: u64 = if cfg!(debug_assertions) { 2_000 } else { 150 };
 /// Most instructions of parse, judge, decide and format.
 const REQUEST: u64 = if cfg!(debug_assertions) {
-    20_000
+    50_000
 } else {
     1_500
 };
