@@ -25,10 +25,12 @@ const PROTECTED: &[&str] = &[
     "content-type",
     "cookie",
     "expect",
+    "forwarded",
     "host",
     "proxy-authorization",
     "te",
     "trailer",
+    "x-real-ip",
 ];
 
 /// Beginnings of field names a nomination leaves alone.
