@@ -16,6 +16,7 @@ use super::activity::Open;
 use super::exchange::Exchange;
 use super::gate::{Gate, PATIENCE};
 use super::head::Head;
+use super::trace::{self, Traced};
 use super::upstream::{Lease, forward};
 use crate::context::untrusted;
 use crate::span::record::Outcome;
@@ -25,7 +26,6 @@ pub struct RequestBody {
     inner: Option<Incoming>,
     hold: Option<Hold>,
     count: Option<Rc<Cell<u64>>>,
-    strip_trailers: bool,
 }
 
 struct Hold {
@@ -34,13 +34,13 @@ struct Hold {
 }
 
 impl RequestBody {
-    /// Relays what the caller sends; `strip_trailers` removes context from its trailers.
-    pub fn relay(inner: Incoming, strip_trailers: bool) -> Self {
+    /// Relays what the caller sends, but for context in its trailers: a server that merges
+    /// those into the fields would read a second one beside ours, whoever is trusted.
+    pub fn relay(inner: Incoming) -> Self {
         Self {
             inner: Some(inner),
             hold: None,
             count: None,
-            strip_trailers,
         }
     }
 
@@ -50,7 +50,6 @@ impl RequestBody {
             inner: None,
             hold: None,
             count: None,
-            strip_trailers: false,
         }
     }
 
@@ -89,9 +88,7 @@ impl Body for RequestBody {
             if let (Some(count), Some(data)) = (&this.count, frame.data_ref()) {
                 count.set(count.get() + data.len() as u64);
             }
-            if this.strip_trailers
-                && let Some(trailers) = frame.trailers_mut()
-            {
+            if let Some(trailers) = frame.trailers_mut() {
                 trailers.remove_if(untrusted::is_context);
             }
         }
@@ -129,7 +126,7 @@ pub struct Relay {
     inner: Incoming,
     exchange: Exchange,
     lease: Lease,
-    strip_trailers: bool,
+    traced: Traced,
     _open: Open,
 }
 
@@ -139,23 +136,21 @@ impl Relay {
         inner: Incoming,
         exchange: Exchange,
         lease: Lease,
-        strip_trailers: bool,
+        traced: Traced,
         open: Open,
     ) -> Self {
         Self {
             inner,
             exchange,
             lease,
-            strip_trailers,
+            traced,
             _open: open,
         }
     }
 
     fn trailers(&mut self, trailers: &mut HeaderMap) {
         self.exchange.trailers(trailers);
-        if self.strip_trailers {
-            trailers.remove_if(untrusted::is_context);
-        }
+        trace::trailed(&self.traced, trailers);
     }
 
     fn ended(&mut self) {

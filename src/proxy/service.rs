@@ -55,7 +55,7 @@ pub async fn serve(
         listener.settings.direction,
         traced.trust,
     );
-    let (request, gate) = outgoing(parts, body, &wanted, &traced, &mut exchange);
+    let (request, gate) = outgoing(parts, body, &wanted, &mut exchange);
     let need = match (&wanted, connection.http2) {
         (Wanted::Upgrade(_) | Wanted::Connect, _) => Need::Http1,
         (Wanted::Response, true) => Need::Like(Spoken::Http2),
@@ -109,7 +109,6 @@ fn outgoing(
     mut parts: Parts,
     body: Incoming,
     wanted: &Wanted,
-    traced: &Traced,
     exchange: &mut Exchange,
 ) -> (Request<RequestBody>, Option<Gate>) {
     if let Wanted::Upgrade(protocol) = wanted {
@@ -119,7 +118,7 @@ fn outgoing(
         .headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let mut body = RequestBody::relay(body, traced.strip_trailers);
+    let mut body = RequestBody::relay(body);
     if let Some(counter) = exchange.request_counter() {
         body.count(counter);
     }
@@ -200,9 +199,14 @@ impl Reply {
     }
 
     fn http(self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
-        let strip = self.traced.strip_trailers;
         let mut response = response.map(|body| {
-            ResponseBody::Relay(Relay::new(body, self.exchange, lease, strip, self.open))
+            ResponseBody::Relay(Relay::new(
+                body,
+                self.exchange,
+                lease,
+                self.traced,
+                self.open,
+            ))
         });
         if !matches!(self.wanted, Wanted::Response) && !self.connection.http2 {
             // Bytes the caller may have sent for the other protocol must not become a request.
