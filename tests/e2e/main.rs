@@ -6,7 +6,17 @@
 mod receiver;
 
 mod component;
+mod frames;
+mod http2;
 mod proxy;
+mod strict;
 mod wire;
 
+mod egress;
+mod forwarded;
+mod proxy_protocol;
+mod sampling;
 mod smoke;
+mod smuggling;
+mod untrusted;
+mod w3c;

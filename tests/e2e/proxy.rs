@@ -120,6 +120,19 @@ pub fn egress(upstream: &str, collector: &str, more: &str) -> String {
     listener("egress", upstream, collector, more)
 }
 
+/// Any listeners, any `tracing`: both as they stand in a file, with their own indentation.
+pub fn custom(tracing: &str, listeners: &str) -> String {
+    format!(
+        "service: {{name: test}}
+tracing:
+{tracing}
+workers: 1
+drainTimeout: 5s
+listeners:
+{listeners}"
+    )
+}
+
 fn listener(direction: &str, upstream: &str, collector: &str, more: &str) -> String {
     format!(
         "service: {{name: test}}
