@@ -16,6 +16,7 @@ use super::activity::Open;
 use super::body::{Relay, RequestBody, ResponseBody};
 use super::connection::Connection;
 use super::exchange::Exchange;
+use super::framing;
 use super::gate::Gate;
 use super::hop::{self, Upgrade};
 use super::listener::Listener;
@@ -46,7 +47,11 @@ pub async fn serve(
         Ok(wanted) => wanted,
         Err(fault) => {
             exchange.count_refusal(fault);
-            return Ok(local(fault, Outcome::Refused(fault), grpc, exchange, open));
+            let mut answer = local(fault, Outcome::Refused(fault), grpc, exchange, open);
+            if !connection.http2 {
+                close(&mut answer);
+            }
+            return Ok(answer);
         }
     };
     connection.teller.tell(
@@ -83,12 +88,17 @@ enum Wanted {
     Connect,
 }
 
-/// Takes hop-by-hop fields off and checks that the target can be forwarded.
+/// Takes hop-by-hop fields off and checks that head and target can be forwarded.
 fn admit(parts: &mut Parts, listener: &Listener, http2: bool) -> Result<Wanted, Fault> {
     let connect = parts.method == Method::CONNECT;
     if connect && !listener.settings.allow_connect {
         return Err(Fault::MethodNotAllowed);
     }
+    // The engine counts fields of HTTP/1 only; bytes it counts of both.
+    if parts.headers.len() > listener.settings.limits.max_headers {
+        return Err(Fault::HeadTooLarge);
+    }
+    framing::check_request(&parts.headers).map_err(|_| Fault::BadRequest)?;
     target::normalise(parts).map_err(|_| Fault::BadTarget)?;
     Ok(match hop::strip_request(&mut parts.headers, !http2) {
         _ if connect => Wanted::Connect,
@@ -157,6 +167,7 @@ impl Reply {
             resends,
         } = answer;
         let (mut parts, body) = response.into_parts();
+        let settled = framing::settle_response(&mut parts.headers);
         let switched = hop::strip_response(&mut parts.headers);
         trace::answered(&self.traced, &mut parts.headers);
         self.exchange
@@ -176,6 +187,9 @@ impl Reply {
             Version::HTTP_11
         };
         let response = Response::from_parts(parts, body);
+        if settled.is_err() {
+            return self.broken();
+        }
         match (&self.wanted, response.status()) {
             (Wanted::Upgrade(_), StatusCode::SWITCHING_PROTOCOLS) => {
                 self.tunnel(response, switched)
@@ -184,18 +198,18 @@ impl Reply {
                 self.tunnel(response, Upgrade::None)
             }
             (_, StatusCode::SWITCHING_PROTOCOLS) => {
-                // Nobody asked: the upstream broke the protocol, its connection is lost.
-                let fault = Fault::Protocol;
-                local(
-                    fault,
-                    Outcome::Upstream(fault),
-                    false,
-                    self.exchange,
-                    self.open,
-                )
+                // Nobody asked.
+                self.broken()
             }
             _ => self.http(response, lease),
         }
+    }
+
+    /// The upstream broke the protocol; its connection is lost.
+    fn broken(self) -> Response<ResponseBody> {
+        let fault = Fault::Protocol;
+        let outcome = Outcome::Upstream(fault);
+        local(fault, outcome, false, self.exchange, self.open)
     }
 
     fn http(self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
@@ -209,9 +223,7 @@ impl Reply {
             ))
         });
         if !matches!(self.wanted, Wanted::Response) && !self.connection.http2 {
-            // Bytes the caller may have sent for the other protocol must not become a request.
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
+            close(&mut response);
         }
         response
     }
@@ -259,6 +271,13 @@ fn fail(
             Ok(local(failure.fault, outcome, grpc, exchange, open))
         }
     }
+}
+
+/// Makes an answer the connection's last one: what the caller sent behind a request that was
+/// refused, or meant for another protocol, must not become a request.
+fn close(response: &mut Response<ResponseBody>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
 }
 
 /// An answer made here.
