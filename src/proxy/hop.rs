@@ -83,10 +83,18 @@ fn wanted(headers: &HeaderMap) -> Upgrade {
         .lines(&header::CONNECTION)
         .any(|value| has_token(value, "upgrade"));
     let several = headers.lines(&header::UPGRADE).nth(1).is_some();
-    if !nominated || several || has_token(protocol.as_bytes(), "h2c") {
+    if !nominated || several || is_h2c(protocol.as_bytes()) {
         return Upgrade::None;
     }
     Upgrade::To(protocol.clone())
+}
+
+/// Whether a list of protocols holds `h2c`, of whatever version (RFC 9110, section 7.8).
+fn is_h2c(protocols: &[u8]) -> bool {
+    tokens(protocols).any(|protocol| {
+        let name = protocol.split(|b| *b == b'/').next().unwrap_or(protocol);
+        name.trim_ascii().eq_ignore_ascii_case(b"h2c")
+    })
 }
 
 fn strip(headers: &mut HeaderMap) {
