@@ -46,10 +46,43 @@ pub fn normalise(parts: &mut Parts) -> Result<(), BadTarget> {
     } else if host.is_none() && parts.version != Version::HTTP_10 {
         return Err(BadTarget::Host);
     }
+    let named = parts.headers.get(header::HOST);
+    if named.is_some_and(|host| !is_host(host.as_bytes())) {
+        return Err(BadTarget::Host);
+    }
     if parts.method != Method::CONNECT && parts.uri.path_and_query().is_none() {
         return Err(BadTarget::Form);
     }
     Ok(())
+}
+
+/// Whether a value is `[ uri-host [ ":" port ] ]` (RFC 9112, section 3.2): servers disagree on
+/// who is asked by anything else, user information included.
+fn is_host(value: &[u8]) -> bool {
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let (host, port) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|b| *b == b']') else {
+                return false;
+            };
+            let (host, behind) = rest.split_at(end);
+            if host.is_empty() || !host.iter().all(address) {
+                return false;
+            }
+            (&b""[..], behind.get(1..).unwrap_or_default())
+        }
+        _ => {
+            let end = value.iter().position(|b| *b == b':');
+            value.split_at(end.unwrap_or(value.len()))
+        }
+    };
+    let port = match port {
+        [] => port,
+        [b':', digits @ ..] => digits,
+        _ => return false,
+    };
+    host.iter().all(name) && port.iter().all(u8::is_ascii_digit)
 }
 
 /// Puts the target into the form the upstream's version reads. Call after [`normalise`].
@@ -143,6 +176,29 @@ mod tests {
                 }
                 Err(error) => assert_eq!(outcome, Err(*error), "{reason}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in [
+            "",
+            "x",
+            "x:80",
+            "x:",
+            "a_b.example",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:443",
+            "%2Frun",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "a b", "a/b", "a@b", "a:b", "a:1:2", "::1", "[::1", "[]", "[::1]x", "[x]", "a?b",
+            "a#b", "a\\b", "é",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 
