@@ -30,10 +30,10 @@ impl Raw {
             .head
             .lines()
             .skip(1)
-            .filter_map(|line| line.split_once(": "));
+            .filter_map(|line| line.split_once(':'));
         fields
             .filter(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+            .map(|(_, value)| value.trim())
             .collect()
     }
 }
@@ -42,6 +42,21 @@ impl Raw {
 struct Log {
     requests: Vec<Raw>,
     violations: Vec<String>,
+    cut: usize,
+}
+
+/// Why there is no request.
+enum Bad {
+    /// It can be read in more than one way.
+    Violation(String),
+    /// The connection ended before it was complete.
+    Cut,
+}
+
+impl From<&str> for Bad {
+    fn from(why: &str) -> Self {
+        Self::Violation(why.to_owned())
+    }
 }
 
 /// A running component; ends when dropped.
@@ -65,13 +80,16 @@ impl Strict {
         let (log, stop) = (Arc::new(Mutex::new(Log::default())), Arc::default());
         let (shared, stopped) = (Arc::clone(&log), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
+            let mut connections = Vec::new();
             for stream in listener.incoming() {
                 if AtomicBool::load(&stopped, Ordering::Relaxed) {
-                    return;
+                    break;
                 }
                 let (log, stream) = (Arc::clone(&shared), stream.expect("a connection"));
-                // Ends with its connection; the proxy closes those when it ends.
-                std::thread::spawn(move || serve(stream, &log, answer));
+                connections.push(std::thread::spawn(move || serve(stream, &log, answer)));
+            }
+            for connection in connections {
+                connection.join().expect("it doesn't panic");
             }
         });
         Self {
@@ -87,6 +105,14 @@ impl Strict {
         format!("http://{}", self.address)
     }
 
+    /// Ends with the last connection: the proxy has to end first. How many requests ended with
+    /// their connection, and whole ones not taken yet. Panics if anything ambiguous came.
+    pub fn finish(mut self) -> (usize, Vec<Raw>) {
+        self.stop();
+        let cut = self.log.lock().expect("no panic").cut;
+        (cut, self.take())
+    }
+
     /// Requests taken since the last call. Panics if anything ambiguous came.
     pub fn take(&self) -> Vec<Raw> {
         let mut log = self.log.lock().expect("no panic");
@@ -95,13 +121,19 @@ impl Strict {
     }
 }
 
-impl Drop for Strict {
-    fn drop(&mut self) {
+impl Strict {
+    fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Strict {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -113,7 +145,11 @@ fn serve(mut stream: TcpStream, log: &Mutex<Log>, answer: &[u8]) {
         match request(&mut stream, &mut seen) {
             Ok(Some(raw)) => log.lock().expect("no panic").requests.push(raw),
             Ok(None) => return,
-            Err(why) => {
+            Err(Bad::Cut) => {
+                log.lock().expect("no panic").cut += 1;
+                return;
+            }
+            Err(Bad::Violation(why)) => {
                 let bytes = String::from_utf8_lossy(&seen).into_owned();
                 let violation = format!("{why} in {bytes:?}");
                 log.lock().expect("no panic").violations.push(violation);
@@ -127,7 +163,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Log>, answer: &[u8]) {
 }
 
 /// One request; `None` at the end of the connection.
-fn request(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Result<Option<Raw>, String> {
+fn request(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Result<Option<Raw>, Bad> {
     let head = until(stream, seen, b"\r\n\r\n")?;
     let Some(head) = head else { return Ok(None) };
     let head = &head[..head.len() - 4];
@@ -146,11 +182,11 @@ enum Framing {
 }
 
 /// Checks a head and says how long the body is.
-fn framing(head: &[u8]) -> Result<Framing, String> {
+fn framing(head: &[u8]) -> Result<Framing, Bad> {
     let mut lines = head.split(|b| *b == b'\n').map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match line.iter().find(|b| matches!(b, b'\r' | b'\n' | 0)) {
-            Some(byte) => Err(format!("byte {byte:#x}")),
+            Some(byte) => Err(Bad::Violation(format!("byte {byte:#x}"))),
             None => Ok(line),
         }
     });
@@ -158,7 +194,7 @@ fn framing(head: &[u8]) -> Result<Framing, String> {
         .windows(2)
         .any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
     {
-        return Err("a bare line feed".to_owned());
+        return Err("a bare line feed".into());
     }
     request_line(lines.next().unwrap_or(Ok(b""))?)?;
     let (mut hosts, mut length, mut chunked) = (0, None, false);
@@ -173,12 +209,12 @@ fn framing(head: &[u8]) -> Result<Framing, String> {
             let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
             let number = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
             if !digits || length.is_some() {
-                return Err("an odd or second content-length".to_owned());
+                return Err("an odd or second content-length".into());
             }
             length = Some(number.ok_or("a content-length too large")?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             if value != b"chunked" || chunked {
-                return Err("an odd or second transfer-encoding".to_owned());
+                return Err("an odd or second transfer-encoding".into());
             }
             chunked = true;
         }
@@ -187,28 +223,28 @@ fn framing(head: &[u8]) -> Result<Framing, String> {
         (1, Some(length), false) => Ok(Framing::Length(length)),
         (1, None, false) => Ok(Framing::Length(0)),
         (1, None, true) => Ok(Framing::Chunked),
-        (1, Some(_), true) => Err("both content-length and transfer-encoding".to_owned()),
-        _ => Err(format!("{hosts} Host fields")),
+        (1, Some(_), true) => Err("both content-length and transfer-encoding".into()),
+        _ => Err(format!("{hosts} Host fields").as_str().into()),
     }
 }
 
-fn request_line(line: &[u8]) -> Result<(), String> {
+fn request_line(line: &[u8]) -> Result<(), Bad> {
     let parts: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
     let [method, target, b"HTTP/1.1"] = parts[..] else {
-        return Err("an odd request line".to_owned());
+        return Err("an odd request line".into());
     };
     let token = http::HeaderName::from_bytes(method).is_ok();
     let visible = target.iter().all(|b| b.is_ascii_graphic() || *b >= 0x80);
     if !token || !visible || !(target.starts_with(b"/") || target == b"*") {
-        return Err("an odd method or target".to_owned());
+        return Err("an odd method or target".into());
     }
     Ok(())
 }
 
-fn chunks(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Result<Vec<u8>, String> {
+fn chunks(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Result<Vec<u8>, Bad> {
     let mut body = Vec::new();
     loop {
-        let line = until(stream, seen, b"\r\n")?.ok_or("an end inside chunks")?;
+        let line = until(stream, seen, b"\r\n")?.ok_or(Bad::Cut)?;
         let digits = &line[..line.len() - 2];
         let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
         let size = std::str::from_utf8(digits).ok().filter(|_| plain);
@@ -219,38 +255,34 @@ fn chunks(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Result<Vec<u8>, String>
         }
         body.extend(exactly(stream, seen, size)?);
         if exactly(stream, seen, 2)? != b"\r\n" {
-            return Err("a chunk of another length".to_owned());
+            return Err("a chunk of another length".into());
         }
     }
     // Trailers up to the empty line.
-    while until(stream, seen, b"\r\n")?.ok_or("an end inside trailers")? != b"\r\n" {}
+    while until(stream, seen, b"\r\n")?.ok_or(Bad::Cut)? != b"\r\n" {}
     Ok(body)
 }
 
-fn until(
-    stream: &mut TcpStream,
-    seen: &mut Vec<u8>,
-    end: &[u8],
-) -> Result<Option<Vec<u8>>, String> {
+fn until(stream: &mut TcpStream, seen: &mut Vec<u8>, end: &[u8]) -> Result<Option<Vec<u8>>, Bad> {
     let start = seen.len();
     while !seen[start..].ends_with(end) {
         let mut byte = [0];
         match stream.read(&mut byte) {
             Ok(1) => seen.push(byte[0]),
             _ if seen.len() == start && start == 0 => return Ok(None),
-            _ => return Err("an end inside a message".to_owned()),
+            _ => return Err(Bad::Cut),
         }
     }
     Ok(Some(seen[start..].to_vec()))
 }
 
-fn exactly(stream: &mut TcpStream, seen: &mut Vec<u8>, count: usize) -> Result<Vec<u8>, String> {
+fn exactly(stream: &mut TcpStream, seen: &mut Vec<u8>, count: usize) -> Result<Vec<u8>, Bad> {
     let start = seen.len();
     for _ in 0..count {
         let mut byte = [0];
         match stream.read(&mut byte) {
             Ok(1) => seen.push(byte[0]),
-            _ => return Err("an end inside a body".to_owned()),
+            _ => return Err(Bad::Cut),
         }
     }
     Ok(seen[start..].to_vec())
