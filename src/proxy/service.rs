@@ -22,16 +22,40 @@ use super::hop::{self, Upgrade};
 use super::listener::Listener;
 use super::trace::{self, Traced};
 use super::tunnel::Tunnel;
-use super::upstream::forward::{self, Answer, Failure};
+use super::upstream::forward::{Answer, Begun, Failure, Route};
 use super::upstream::{Lease, Need, Version as Spoken};
 use super::{refuse, target};
 use crate::span::record::{Direction, Fault, Outcome};
 
 /// Serves one request. An error resets the caller's stream with the upstream's code.
-pub async fn serve(
+///
+/// Everything up to the first byte to the upstream happens in the call, so that the future that
+/// waits for the answer is small: engines move it about.
+pub fn serve(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<ResponseBody>, hyper::Error>> {
+    let begun = begin(connection, request);
+    async move {
+        match begun {
+            Ok(underway) => underway.finish().await,
+            Err(refused) => Ok(*refused),
+        }
+    }
+}
+
+/// A request on its way to the upstream.
+struct Underway {
+    reply: Reply,
+    route: Route,
+    begun: Begun,
+}
+
+/// strip → judge → decide → inject → send; or the answer to a request that isn't forwarded.
+fn begin(
     connection: Rc<Connection>,
     mut request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, hyper::Error> {
+) -> Result<Underway, Box<Response<ResponseBody>>> {
     let start = Instant::now();
     let open = connection.activity.begin();
     let listener = connection.slot.current();
@@ -47,11 +71,12 @@ pub async fn serve(
         Ok(wanted) => wanted,
         Err(fault) => {
             exchange.count_refusal(fault);
-            let mut answer = local(fault, Outcome::Refused(fault), grpc, exchange, open);
+            let refused = Outcome::Refused(fault);
+            let mut answer = local(fault, refused, grpc, exchange, open);
             if !connection.http2 {
                 close(&mut answer);
             }
-            return Ok(answer);
+            return Err(Box::new(answer));
         }
     };
     connection.teller.tell(
@@ -61,23 +86,41 @@ pub async fn serve(
         traced.trust,
     );
     let (request, gate) = outgoing(parts, body, &wanted, &mut exchange);
-    let need = match (&wanted, connection.http2) {
-        (Wanted::Upgrade(_) | Wanted::Connect, _) => Need::Http1,
-        (Wanted::Response, true) => Need::Like(Spoken::Http2),
-        (Wanted::Response, false) => Need::Like(Spoken::Http1),
+    let route = Route {
+        upstream: Rc::clone(&listener.upstream),
+        need: need(&wanted, connection.http2),
+        gate,
     };
-    let forwarded = forward::forward(&listener.upstream, request, need, gate.as_ref()).await;
-    match forwarded {
-        Ok(answer) => Ok(Reply {
+    Ok(Underway {
+        begun: route.begin(request),
+        route,
+        reply: Reply {
             connection,
             exchange,
             open,
             traced,
             wanted,
             tunnel,
+            grpc,
+        },
+    })
+}
+
+impl Underway {
+    async fn finish(self) -> Result<Response<ResponseBody>, hyper::Error> {
+        match self.route.finish(self.begun).await {
+            Ok(answer) => Ok(self.reply.relay(answer)),
+            Err(failure) => self.reply.fail(failure),
         }
-        .relay(answer)),
-        Err(failure) => fail(failure, grpc, connection.http2, exchange, open),
+    }
+}
+
+/// Upgrades need HTTP/1.1; anything else goes out as it came, unless configured otherwise.
+const fn need(wanted: &Wanted, http2: bool) -> Need {
+    match (wanted, http2) {
+        (Wanted::Upgrade(_) | Wanted::Connect, _) => Need::Http1,
+        (Wanted::Response, true) => Need::Like(Spoken::Http2),
+        (Wanted::Response, false) => Need::Like(Spoken::Http1),
     }
 }
 
@@ -156,9 +199,30 @@ struct Reply {
     traced: Traced,
     wanted: Wanted,
     tunnel: Option<OnUpgrade>,
+    grpc: bool,
 }
 
 impl Reply {
+    /// No answer came: the caller gets one made here, or the upstream's reset code.
+    fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, hyper::Error> {
+        self.exchange
+            .record(|record| record.resends = failure.resends);
+        let outcome = Outcome::Upstream(failure.fault);
+        match failure.error {
+            Some(error) if self.connection.http2 && failure.fault == Fault::StreamReset => {
+                self.exchange.end(outcome);
+                Err(error)
+            }
+            _ => Ok(local(
+                failure.fault,
+                outcome,
+                self.grpc,
+                self.exchange,
+                self.open,
+            )),
+        }
+    }
+
     fn relay(mut self, answer: Answer) -> Response<ResponseBody> {
         let Answer {
             response,
@@ -252,27 +316,6 @@ impl Reply {
     }
 }
 
-/// No answer came: the caller gets one made here, or the upstream's reset code.
-fn fail(
-    failure: Failure,
-    grpc: bool,
-    http2: bool,
-    mut exchange: Exchange,
-    open: Open,
-) -> Result<Response<ResponseBody>, hyper::Error> {
-    exchange.record(|record| record.resends = failure.resends);
-    match failure.error {
-        Some(error) if http2 && failure.fault == Fault::StreamReset => {
-            exchange.end(Outcome::Upstream(failure.fault));
-            Err(error)
-        }
-        _ => {
-            let outcome = Outcome::Upstream(failure.fault);
-            Ok(local(failure.fault, outcome, grpc, exchange, open))
-        }
-    }
-}
-
 /// Makes an answer the connection's last one: what the caller sent behind a request that was
 /// refused, or meant for another protocol, must not become a request.
 fn close(response: &mut Response<ResponseBody>) {
@@ -303,4 +346,27 @@ pub fn is_grpc(parts: &Parts) -> bool {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.as_bytes().get(..TYPE.len()))
             .is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
+}
+
+#[cfg(test)]
+mod sizes {
+    use super::*;
+
+    fn of2<A, B, R>(_: fn(A, B) -> R) -> usize {
+        std::mem::size_of::<R>()
+    }
+
+    #[test]
+    fn print_sizes() {
+        println!("serve {}", of2(serve));
+        println!("parts {}", std::mem::size_of::<Parts>());
+        println!("request {}", std::mem::size_of::<Request<RequestBody>>());
+        println!("response {}", std::mem::size_of::<Response<ResponseBody>>());
+        println!("exchange {}", std::mem::size_of::<Exchange>());
+        println!("answer {}", std::mem::size_of::<Answer>());
+        println!("lease {}", std::mem::size_of::<Lease>());
+        println!("incoming {}", std::mem::size_of::<Incoming>());
+        println!("reqbody {}", std::mem::size_of::<RequestBody>());
+        println!("onupgrade {}", std::mem::size_of::<OnUpgrade>());
+    }
 }

@@ -113,7 +113,8 @@ impl Pool {
         Ok(Shared::checkout(&shared))
     }
 
-    fn free(&self) -> Option<Checkout> {
+    /// A place on an open connection.
+    pub fn free(&self) -> Option<Checkout> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|c| !c.closed.get() && !c.sender.is_closed());
         connections
