@@ -5,8 +5,12 @@
 #[path = "../support/receiver.rs"]
 mod receiver;
 
+mod caller;
 mod component;
+mod files;
 mod proxy;
+mod server;
 mod wire;
 
+mod pairings;
 mod smoke;
