@@ -9,6 +9,7 @@ pub mod forwarded;
 pub mod gate;
 pub mod head;
 pub mod hop;
+pub mod http1;
 pub mod listener;
 pub mod local;
 pub mod refuse;

@@ -40,8 +40,7 @@ pub struct Pool {
     connecting: RefCell<Option<Rc<Attempt>>>,
 }
 
-type Engine =
-    hyper::client::conn::http2::Connection<TokioIo<Watched>, RequestBody, LocalExecutor>;
+type Engine = hyper::client::conn::http2::Connection<TokioIo<Watched>, RequestBody, LocalExecutor>;
 
 /// A connection in the pool. It ends when the last sender is gone: the pool's and those of
 /// requests.
