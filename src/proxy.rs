@@ -10,6 +10,7 @@ pub mod framing;
 pub mod gate;
 pub mod head;
 pub mod hop;
+pub mod http1;
 pub mod listener;
 pub mod local;
 pub mod refuse;

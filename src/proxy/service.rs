@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -64,6 +65,7 @@ fn begin(
     let mut exchange =
         Exchange::begin(&connection.worker, &listener.counters, &parts.method, start);
     let grpc = is_grpc(&parts);
+    let http10 = parts.version == Version::HTTP_10;
 
     let admitted = admit(&mut parts, &listener, connection.http2);
     let traced = trace::judge(&connection, &listener, &mut parts, &mut exchange);
@@ -102,6 +104,7 @@ fn begin(
             wanted,
             tunnel,
             grpc,
+            http10,
         },
     })
 }
@@ -200,6 +203,8 @@ struct Reply {
     wanted: Wanted,
     tunnel: Option<OnUpgrade>,
     grpc: bool,
+    /// The caller speaks HTTP/1.0.
+    http10: bool,
 }
 
 impl Reply {
@@ -247,6 +252,9 @@ impl Reply {
         });
         parts.version = if self.connection.http2 {
             Version::HTTP_2
+        } else if self.http10 && body.size_hint().exact().is_none() {
+            // Only the connection's end can end this body: the engine must not promise to keep it.
+            Version::HTTP_10
         } else {
             Version::HTTP_11
         };

@@ -37,6 +37,7 @@ pub enum Need {
 /// One worker's connections to one upstream.
 pub struct Upstream {
     settings: UpstreamSettings,
+    authority: HeaderValue,
     dialer: Rc<Dialer>,
     h1: Rc<h1::Pool>,
     h2: Rc<h2::Pool>,
@@ -86,6 +87,7 @@ impl Upstream {
         let dialer = Rc::new(Dialer::new(settings, tls, counters));
         Rc::new(Self {
             settings: settings.upstream.clone(),
+            authority: connect::authority(&settings.upstream),
             h1: h1::Pool::new(),
             h2: h2::Pool::new(Rc::clone(&dialer)),
             dialer,
@@ -106,6 +108,11 @@ impl Upstream {
     /// What replaces `Host`.
     pub fn host(&self) -> Option<&HeaderValue> {
         self.settings.host.as_ref()
+    }
+
+    /// The name for requests that name nobody: its own address.
+    pub const fn authority(&self) -> &HeaderValue {
+        &self.authority
     }
 
     /// Whether requests go out over TLS.

@@ -5,15 +5,19 @@
 #[path = "../support/receiver.rs"]
 mod receiver;
 
+mod caller;
 mod component;
+mod files;
 mod frames;
 mod http2;
 mod proxy;
+mod server;
 mod strict;
 mod wire;
 
 mod egress;
 mod forwarded;
+mod pairings;
 mod proxy_protocol;
 mod sampling;
 mod smoke;

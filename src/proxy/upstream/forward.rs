@@ -17,7 +17,7 @@ use hyper::client::conn::TrySendError;
 use super::{Checkout, Lease, Need, Upstream, Version};
 use crate::proxy::body::RequestBody;
 use crate::proxy::gate::Gate;
-use crate::proxy::target;
+use crate::proxy::{http1, target};
 use crate::span::record::Fault;
 
 /// The upstream's answer.
@@ -216,9 +216,16 @@ fn rewrite(
         Version::Http2 => http::Version::HTTP_2,
     };
     // A second attempt starts from the form the first one left behind.
-    target::normalise(&mut parts)
-        .and_then(|()| target::rewrite(&mut parts, wire, upstream.tls(), upstream.host()))
-        .map_err(|_| Fault::BadTarget)?;
+    target::normalise(&mut parts).map_err(|_| Fault::BadTarget)?;
+    // HTTP/1.0 need not name anybody; the versions spoken here must.
+    let nobody = !parts.headers.contains_key(header::HOST);
+    let host = upstream
+        .host()
+        .or_else(|| nobody.then(|| upstream.authority()));
+    target::rewrite(&mut parts, wire, upstream.tls(), host).map_err(|_| Fault::BadTarget)?;
+    if version == Version::Http1 {
+        http1::prepare(&mut parts, &body);
+    }
     Ok(Request::from_parts(parts, body))
 }
 
