@@ -8,9 +8,11 @@ mod receiver;
 mod caller;
 mod component;
 mod files;
+mod process;
 mod proxy;
 mod server;
 mod wire;
 
+mod bodies;
 mod pairings;
 mod smoke;
