@@ -10,6 +10,7 @@ mod component;
 mod files;
 mod frames;
 mod http2;
+mod process;
 mod proxy;
 mod server;
 mod strict;
@@ -17,6 +18,7 @@ mod wire;
 
 mod egress;
 mod forwarded;
+mod bodies;
 mod pairings;
 mod proxy_protocol;
 mod sampling;

@@ -133,6 +133,20 @@ listeners:
     )
 }
 
+/// One ingress listener in front of `upstream` (the value of that key) whose spans nobody wants.
+pub fn quiet(upstream: &str, more: &str) -> String {
+    format!(
+        "tracing: {{export: {{protocol: none}}}}
+workers: 1
+drainTimeout: 5s
+listeners:
+- name: quiet
+  bind: 127.0.0.1:0
+  upstream: {upstream}
+{more}"
+    )
+}
+
 fn listener(direction: &str, upstream: &str, collector: &str, more: &str) -> String {
     format!(
         "service: {{name: test}}
