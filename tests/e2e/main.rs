@@ -5,8 +5,11 @@
 #[path = "../support/receiver.rs"]
 mod receiver;
 
+mod background;
 mod component;
 mod proxy;
+mod span_view;
 mod wire;
 
+mod grpc;
 mod smoke;
