@@ -89,7 +89,7 @@ async fn a_response_that_is_cut_off_never_looks_complete() {
     assert_eq!(within(body.data()).await.unwrap().unwrap(), "part");
     call.finish(b"");
     let error = peer::read(&mut body).await.expect_err("not an end");
-    assert_eq!(error.reason(), Some(Reason::NO_ERROR));
+    assert_ne!(error.reason(), Some(Reason::NO_ERROR), "it reads as an end");
     recorded(&proxy, 1).await;
     drop(caller);
     let span = spans(proxy, &receiver).await.remove(0);
@@ -103,8 +103,12 @@ async fn a_request_that_is_cut_off_never_looks_complete() {
     let server = Server::start(h2::server::Builder::new(), move |mut call: Call| {
         let tell = tell.clone();
         async move {
-            let ended = peer::read(call.request.body_mut()).await;
-            let _ = tell.send(ended.map_err(|error| error.reason()));
+            let _open = call.head();
+            let body = call.request.body_mut();
+            let part = within(body.data()).await.expect("a part");
+            let _ = tell.send(part.map(|_| ()).map_err(|error| error.reason()));
+            let rest = peer::read(body).await;
+            let _ = tell.send(rest.map(|_| ()).map_err(|error| error.reason()));
         }
     });
     let proxy = ingress(&server.url(), &receiver);
@@ -114,74 +118,112 @@ async fn a_request_that_is_cut_off_never_looks_complete() {
         call.body
             .send_data(Bytes::from_static(b"part"), false)
             .unwrap();
+        assert_eq!(within(told.recv()).await, Some(Ok(())));
+        let response = call.head().await.unwrap();
         call.body.send_reset(sent);
-        let ended = within(told.recv()).await.expect("a call");
-        assert!(ended.is_err(), "{sent:?} became the end of {ended:?}");
+        let ended = within(told.recv()).await.expect("an end");
+        let reason = ended.expect_err("an error").expect("a reset");
+        assert_ne!(reason, Reason::NO_ERROR, "which reads as an end");
+        drop(response);
     }
     drop(proxy);
+}
+
+/// Tells when a call has come and by what code it was cancelled.
+fn patient(tell: mpsc::UnboundedSender<Option<Reason>>) -> Server {
+    Server::start(h2::server::Builder::new(), move |mut call: Call| {
+        let tell = tell.clone();
+        async move {
+            let reason = if call.request.uri().path() == "/test.Echo/Bidi" {
+                let mut stream = call.head();
+                let _ = tell.send(None);
+                peer::reset(&mut stream).await
+            } else {
+                let _ = tell.send(None);
+                let respond = &mut call.respond;
+                let reset = std::future::poll_fn(|cx| respond.poll_reset(cx));
+                within(reset).await.expect("a reset")
+            };
+            let _ = tell.send(Some(reason));
+        }
+    })
 }
 
 #[tokio::test]
 async fn a_cancelled_call_is_cancelled_upstream_and_is_nobodys_error() {
     let receiver = Receiver::start(Speaks::Grpc);
     let (tell, mut told) = mpsc::unbounded_channel();
-    let server = Server::start(h2::server::Builder::new(), move |mut call: Call| {
-        let tell = tell.clone();
-        async move {
-            let reason = if call.request.uri().path() == "/test.Echo/Bidi" {
-                peer::reset(&mut call.head()).await
-            } else {
-                let respond = &mut call.respond;
-                let reset = std::future::poll_fn(|cx| respond.poll_reset(cx));
-                within(reset).await.expect("a reset")
-            };
-            let _ = tell.send(reason);
-        }
-    });
+    let server = patient(tell);
     let proxy = ingress(&server.url(), &receiver);
+    let mut next = async || within(told.recv()).await.expect("an event");
+    let cancelled = Some(Reason::CANCEL);
 
     // Before the head, its body sent.
     let caller = Caller::connect(proxy.at(0)).await;
     let mut call = caller.call("/test.Echo/Unary").await;
     call.finish(b"whole");
-    tokio::time::sleep(std::time::Duration::ZERO).await;
+    assert_eq!(next().await, None);
     call.body.send_reset(Reason::CANCEL);
-    assert_eq!(within(told.recv()).await, Some(Reason::CANCEL));
+    assert_eq!(next().await, cancelled);
 
     // Before the head, its body open.
     let mut call = caller.call("/test.Echo/Unary").await;
-    call.body
-        .send_data(Bytes::from_static(b"part"), false)
-        .unwrap();
+    assert_eq!(next().await, None);
     call.body.send_reset(Reason::CANCEL);
-    assert_eq!(within(told.recv()).await, Some(Reason::CANCEL));
+    assert_eq!(next().await, cancelled);
 
     // After the head: a watch that nobody watches any more.
     let mut call = caller.call("/test.Echo/Bidi").await;
     let response = call.head().await.unwrap();
+    assert_eq!(next().await, None);
     call.body.send_reset(Reason::CANCEL);
-    assert_eq!(within(told.recv()).await, Some(Reason::CANCEL));
-    drop(response);
+    assert_eq!(next().await, cancelled);
 
     // The caller's connection is gone altogether.
     let mut call = caller.call("/test.Echo/Bidi").await;
-    call.head().await.unwrap();
-    drop((call, caller));
-    assert_eq!(within(told.recv()).await, Some(Reason::CANCEL));
+    let watched = call.head().await.unwrap();
+    assert_eq!(next().await, None);
+    drop((call, response, watched, caller));
+    assert_eq!(next().await, cancelled);
 
     // A deadline of the caller's library.
     let mut client = Client::connect(proxy.at(0)).await;
     let mut request = Request::new(Bytes::new());
-    request.set_timeout(std::time::Duration::from_millis(50));
+    request.set_timeout(std::time::Duration::from_millis(100));
     let status = client.unary("/test.Echo/Unary", request).await;
     assert_eq!(status.unwrap_err().code(), Code::Cancelled);
-    assert_eq!(within(told.recv()).await, Some(Reason::CANCEL));
+    assert_eq!(next().await, None);
+    assert_eq!(next().await, cancelled);
 
     recorded(&proxy, 5).await;
     drop(client);
     for span in spans(proxy, &receiver).await {
         assert_eq!(span.text("tracegate.cancelled"), "true", "{span:?}");
         assert!(!span.failed());
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_is_whole_though_the_upstream_reads_no_further() {
+    let receiver = Receiver::start(Speaks::Grpc);
+    let server = Server::start(h2::server::Builder::new(), |mut call: Call| async move {
+        let mut body = call.head();
+        body.send_data(Bytes::from_static(b"no"), false).unwrap();
+        body.send_trailers(grpc_ok()).unwrap();
+        // The request is dropped unread: its stream is reset with NO_ERROR.
+    });
+    let proxy = ingress(&server.url(), &receiver);
+    let caller = Caller::connect(proxy.at(0)).await;
+    for _ in 0..20 {
+        let mut call = caller.call("/test.Echo/Unary").await;
+        let mut body = call.head().await.unwrap().into_body();
+        assert_eq!(peer::read(&mut body).await.unwrap(), b"no");
+        assert!(within(body.trailers()).await.unwrap().is_some());
+    }
+    recorded(&proxy, 20).await;
+    drop(caller);
+    for span in spans(proxy, &receiver).await {
+        assert_eq!(span.text("rpc.response.status_code"), "OK");
     }
 }
 
