@@ -3,15 +3,18 @@
 //! A connection takes as many streams as the upstream allows and [`MAX_STREAMS`] at the most;
 //! when all are full another is opened, so no request waits behind somebody's watch.
 
+mod watched;
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
 
-use hyper::client::conn::http2::{Builder, Connection, SendRequest};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
+
+use self::watched::Watched;
 
 use super::Version;
 use super::connect::{Connected, Dialer};
@@ -33,17 +36,27 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 /// Connections of one worker to one upstream.
 pub struct Pool {
     dialer: Rc<Dialer>,
-    connections: RefCell<Vec<Rc<Shared>>>,
+    connections: RefCell<Vec<Shared>>,
     connecting: RefCell<Option<Rc<Attempt>>>,
 }
 
+type Engine =
+    hyper::client::conn::http2::Connection<TokioIo<Watched>, RequestBody, LocalExecutor>;
+
+/// A connection in the pool. It ends when the last sender is gone: the pool's and those of
+/// requests.
 struct Shared {
     sender: SendRequest<RequestBody>,
+    connection: Rc<Connection>,
+}
+
+/// What is known of a connection.
+struct Connection {
+    engine: RefCell<Engine>,
     streams: Cell<usize>,
-    /// What the upstream allows; 0 until its SETTINGS have come.
-    allowed: Cell<usize>,
     closed: Cell<bool>,
-    changed: Notify,
+    /// Notified when something came from the upstream, or the connection closed.
+    changed: Rc<Notify>,
 }
 
 /// One connection being made, awaited by everybody who needs it.
@@ -71,7 +84,7 @@ pub struct Checkout {
 }
 
 /// Counts a stream until dropped.
-pub struct Slot(Rc<Shared>);
+pub struct Slot(Rc<Connection>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
@@ -84,7 +97,7 @@ impl Pool {
     pub fn new(dialer: Rc<Dialer>) -> Rc<Self> {
         Rc::new(Self {
             dialer,
-            connections: RefCell::new(Vec::new()),
+            connections: RefCell::default(),
             connecting: RefCell::new(None),
         })
     }
@@ -110,15 +123,17 @@ impl Pool {
     /// Starts HTTP/2 on a connection that is already there.
     pub async fn open(self: &Rc<Self>, io: Stream) -> Result<Checkout, Fault> {
         let shared = self.handshake(io).await?;
-        Ok(Shared::checkout(&shared))
+        let checkout = shared.checkout();
+        self.connections.borrow_mut().push(shared);
+        Ok(checkout)
     }
 
     fn free(&self) -> Option<Checkout> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|c| !c.closed.get() && !c.sender.is_closed());
+        connections.retain(|c| !c.connection.closed.get() && !c.sender.is_closed());
         connections
             .iter()
-            .find(|c| c.streams.get() < c.allowed.get().min(MAX_STREAMS))
+            .find(|c| c.connection.streams.get() < c.connection.allowed().min(MAX_STREAMS))
             .map(Shared::checkout)
     }
 
@@ -150,41 +165,34 @@ impl Pool {
         if version == Version::Http1 {
             return Err(TakeError::SpeaksHttp1);
         }
-        self.handshake(io).await.map_err(TakeError::Fault)?;
+        let shared = self.handshake(io).await.map_err(TakeError::Fault)?;
+        self.connections.borrow_mut().push(shared);
         Ok(())
     }
 
     /// Ends when the upstream's SETTINGS have come: only they say how many streams it takes.
-    async fn handshake(self: &Rc<Self>, io: Stream) -> Result<Rc<Shared>, Fault> {
-        let (sender, connection) = self
+    async fn handshake(&self, io: Stream) -> Result<Shared, Fault> {
+        let changed = Rc::new(Notify::new());
+        let io = TokioIo::new(Watched::new(io, Rc::clone(&changed)));
+        let (sender, engine) = self
             .builder()
-            .handshake(TokioIo::new(io))
+            .handshake(io)
             .await
             .map_err(|_| Fault::Connect)?;
-        let shared = Rc::new(Shared {
-            sender,
+        let connection = Rc::new(Connection {
+            engine: RefCell::new(engine),
             streams: Cell::new(0),
-            allowed: Cell::new(0),
             closed: Cell::new(false),
-            changed: Notify::new(),
+            changed,
         });
-        local::spawn(
-            self.dialer.counters(),
-            drive(connection, Rc::clone(&shared)),
-        );
-        let settled = async {
-            while shared.allowed.get() == 0 && !shared.closed.get() {
-                shared.changed.notified().await;
-            }
-        };
-        tokio::time::timeout(self.dialer.connect_timeout(), settled)
+        local::spawn(self.dialer.counters(), drive(Rc::clone(&connection)));
+        tokio::time::timeout(self.dialer.connect_timeout(), connection.settled())
             .await
             .map_err(|_| Fault::ConnectTimeout)?;
-        if shared.closed.get() {
+        if connection.closed.get() {
             return Err(Fault::Protocol);
         }
-        self.connections.borrow_mut().push(Rc::clone(&shared));
-        Ok(shared)
+        Ok(Shared { sender, connection })
     }
 
     fn builder(&self) -> Builder<LocalExecutor> {
@@ -203,35 +211,35 @@ impl Pool {
 }
 
 impl Shared {
-    fn checkout(shared: &Rc<Self>) -> Checkout {
-        shared.streams.set(shared.streams.get() + 1);
+    fn checkout(&self) -> Checkout {
+        let connection = &self.connection;
+        connection.streams.set(connection.streams.get() + 1);
         Checkout {
-            sender: shared.sender.clone(),
-            slot: Slot(Rc::clone(shared)),
+            sender: self.sender.clone(),
+            slot: Slot(Rc::clone(connection)),
         }
     }
 }
 
-/// Runs a connection to its end and keeps what is known of it current.
-async fn drive(
-    connection: Connection<TokioIo<Stream>, RequestBody, LocalExecutor>,
-    shared: Rc<Shared>,
-) {
-    {
-        let mut connection = pin!(connection);
-        poll_fn(|cx| {
-            let polled = connection.as_mut().poll(cx);
-            let allowed = connection.current_max_send_streams();
-            if shared.allowed.replace(allowed) != allowed {
-                shared.changed.notify_waiters();
-            }
-            match polled {
-                Poll::Ready(_) => Poll::Ready(()),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await;
+impl Connection {
+    /// Streams the upstream allows; 0 until its SETTINGS have come.
+    fn allowed(&self) -> usize {
+        let engine = self.engine.try_borrow();
+        engine.map_or(0, |engine| engine.current_max_send_streams())
     }
-    shared.closed.set(true);
-    shared.changed.notify_waiters();
+
+    /// Resolves when the upstream's SETTINGS have come, or nothing can come any more.
+    async fn settled(&self) {
+        while self.allowed() == 0 && !self.closed.get() {
+            self.changed.notified().await;
+        }
+    }
+}
+
+/// Runs a connection to its end.
+async fn drive(connection: Rc<Connection>) {
+    // How it ended is told to the requests that were under way.
+    let _ = poll_fn(|cx| Pin::new(&mut *connection.engine.borrow_mut()).poll(cx)).await;
+    connection.closed.set(true);
+    connection.changed.notify_waiters();
 }
