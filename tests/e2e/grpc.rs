@@ -4,7 +4,7 @@
 mod calls;
 mod faults;
 mod peer;
-mod service;
+pub mod service;
 mod streams;
 
 use super::background::within;

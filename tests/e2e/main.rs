@@ -11,5 +11,6 @@ mod proxy;
 mod span_view;
 mod wire;
 
+mod etcd;
 mod grpc;
 mod smoke;
