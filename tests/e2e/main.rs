@@ -5,6 +5,7 @@
 #[path = "../support/receiver.rs"]
 mod receiver;
 
+mod background;
 mod caller;
 mod component;
 mod files;
@@ -13,12 +14,15 @@ mod http2;
 mod process;
 mod proxy;
 mod server;
+mod span_view;
 mod strict;
 mod wire;
 
-mod egress;
-mod forwarded;
 mod bodies;
+mod egress;
+mod etcd;
+mod forwarded;
+mod grpc;
 mod pairings;
 mod proxy_protocol;
 mod sampling;

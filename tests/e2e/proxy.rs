@@ -148,6 +148,12 @@ listeners:
 }
 
 fn listener(direction: &str, upstream: &str, collector: &str, more: &str) -> String {
+    let upstream = format!("{{url: \"{upstream}\"}}");
+    custom(direction, "127.0.0.1:0", &upstream, collector, more)
+}
+
+/// One listener with an address of its own; `upstream` is YAML in one line.
+pub fn custom(direction: &str, bind: &str, upstream: &str, collector: &str, more: &str) -> String {
     format!(
         "service: {{name: test}}
 tracing:
@@ -157,9 +163,9 @@ workers: 1
 drainTimeout: 5s
 listeners:
 - name: {direction}
-  bind: 127.0.0.1:0
+  bind: {bind}
   direction: {direction}
-  upstream: {{url: \"{upstream}\"}}
+  upstream: {upstream}
 {more}"
     )
 }
