@@ -31,7 +31,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the proxy, from a file or for one listener given by flags
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Validate a configuration and say every fault, with file, line and field
     Check(check::Arguments),
     /// Show what it does: components, proxies and traffic embedded, spans in the terminal
@@ -68,7 +68,7 @@ pub fn run() -> ExitCode {
         eprintln!("tracegate: no logging: {error}");
     }
     match arguments.command {
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }

@@ -22,6 +22,7 @@ pub struct Arguments {
 
 /// Runs the demo to its end.
 pub fn run(arguments: &Arguments) -> ExitCode {
+    super::run::log_panics();
     let options = demo::Options {
         rate: arguments.rate,
         requests: arguments.requests,

@@ -142,7 +142,7 @@ fn complain(path: &Path, error: &io::Error) {
 }
 
 /// A panic ends one task; the log says where it happened.
-fn log_panics() {
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let at = info.location().map(ToString::to_string).unwrap_or_default();
         let payload = info.payload_as_str().unwrap_or("no message");

@@ -11,7 +11,7 @@ use super::span::{Span, since};
 /// and before the bar.
 const WHERE: usize = 12;
 const DURATION: usize = 8;
-const STATUS: usize = 10;
+const STATUS: usize = 11;
 const GAPS: usize = 4;
 
 /// The lines of one trace, a headline first.

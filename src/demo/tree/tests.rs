@@ -30,9 +30,9 @@ fn a_trace_is_an_indented_tree_with_bars_on_one_scale() {
         lines(&three(), STYLE),
         [
             "trace 0000000000000000000000000000000a  100 ms, 3 spans",
-            "  SERVER GET /slow                 frontend/in  ━━━━━━━━━━━━   100 ms 200",
-            "  └─ CLIENT GET /stock             frontend/out  ━━━━━━━━━━   80.0 ms 200",
-            "     └─ SERVER GET /stock          backend/in         ━━━━━   40.0 ms 200",
+            "  SERVER GET /slow                 frontend/in  ━━━━━━━━━━━   100 ms 200",
+            "  └─ CLIENT GET /stock             frontend/out  ━━━━━━━━━   80.0 ms 200",
+            "     └─ SERVER GET /stock          backend/in        ━━━━━   40.0 ms 200",
         ]
     );
 }
