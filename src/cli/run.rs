@@ -13,6 +13,9 @@ use tracegate::listen::bind::Inherited;
 /// What `run` takes. Values are validated with the rest of the configuration, so that a mistake
 /// reads the same wherever it stands.
 #[derive(Args)]
+#[command(
+    override_usage = "tracegate run --config FILE\n       tracegate run --listen ADDR --upstream URL [OPTIONS]"
+)]
 pub struct Arguments {
     /// Configuration file; config/reference.yaml shows every key
     #[arg(long, value_name = "FILE")]

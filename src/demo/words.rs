@@ -24,6 +24,9 @@ const ABOUT: &str = "Two components that know nothing of spans, each with a trac
     All the frontend does is copy traceparent and tracestate from the request it got to the \
     request it sends. Callers from outside aren't believed; the frontend's tracegate is.";
 
+/// Columns of a path.
+const PATH: usize = 12;
+
 const ROUND: [(&str, &str); 7] = [
     ("/", "one trace through both components"),
     (
@@ -55,20 +58,30 @@ pub fn intro(doors: &Doors, rate: u16, style: Style) -> Vec<String> {
         say(&[(Paint::Plain, &words)]);
     }
     say(&[]);
-    for row in PICTURE {
-        say(&[(Paint::Plain, "  "), (Paint::Dim, row)]);
+    // Half a picture would say something else.
+    if PICTURE
+        .iter()
+        .all(|row| row.chars().count() + 2 <= style.width)
+    {
+        for row in PICTURE {
+            say(&[(Paint::Plain, "  "), (Paint::Dim, row)]);
+        }
+        say(&[]);
     }
-    say(&[]);
     let often = match rate {
         1 => "One request a second comes by itself, in turn:".to_owned(),
         rate => format!("{rate} requests a second come by themselves, in turn:"),
     };
-    say(&[(Paint::Plain, &often)]);
+    for words in wrap(&often, style.width) {
+        say(&[(Paint::Plain, &words)]);
+    }
     for (path, what) in ROUND {
-        say(&[
-            (Paint::Bold, &format!("  {path:<13}")),
-            (Paint::Plain, what),
-        ]);
+        let mut path = path;
+        for words in wrap(what, style.width.saturating_sub(PATH + 3)) {
+            let column = format!("  {path:<PATH$} ");
+            say(&[(Paint::Bold, &column), (Paint::Plain, &words)]);
+            path = "";
+        }
     }
     say(&[]);
     say(&[(Paint::Plain, "Send your own, from another terminal:")]);
@@ -133,10 +146,14 @@ mod tests {
             public: "127.0.0.1:40001".parse().unwrap(),
             admin: Some("127.0.0.1:40002".parse().unwrap()),
         };
+        for width in [40, 72, 80, 200] {
+            let lines = intro(&doors, 1, Style { width, ..STYLE });
+            let fits = |line: &&String| line.chars().count() <= width || line.contains("curl");
+            assert!(lines.iter().all(|line| fits(&line)), "{lines:#?}");
+            assert!(!lines.concat().contains('…'), "nothing is cut: {lines:#?}");
+            assert_eq!(lines.concat().contains("──▶"), width >= 80, "{lines:#?}");
+        }
         let lines = intro(&doors, 1, STYLE);
-        let fits = |line: &&String| line.chars().count() <= 80 || line.contains("curl");
-        assert!(lines.iter().all(|line| fits(&line)), "{lines:#?}");
-        assert!(!lines.concat().contains('…'), "nothing is cut: {lines:#?}");
         let text = lines.join("\n");
         assert!(text.contains("curl http://127.0.0.1:40001/slow"), "{text}");
         assert!(
