@@ -7,7 +7,7 @@ use super::span::Span;
 
 /// Quiet time after which a trace with a root is complete: longer than two exporters' spans can
 /// be apart. A root ends last.
-pub const SETTLED: Duration = Duration::from_millis(500);
+pub const SETTLED: Duration = Duration::from_millis(800);
 /// The same for a trace whose root hasn't come, and perhaps never will.
 pub const GIVEN_UP: Duration = Duration::from_secs(5);
 /// Traces that may be open at once; more, and the oldest is taken for complete.
