@@ -149,11 +149,17 @@ listeners:
 
 fn listener(direction: &str, upstream: &str, collector: &str, more: &str) -> String {
     let upstream = format!("{{url: \"{upstream}\"}}");
-    custom(direction, "127.0.0.1:0", &upstream, collector, more)
+    listening(direction, "127.0.0.1:0", &upstream, collector, more)
 }
 
 /// One listener with an address of its own; `upstream` is YAML in one line.
-pub fn custom(direction: &str, bind: &str, upstream: &str, collector: &str, more: &str) -> String {
+pub fn listening(
+    direction: &str,
+    bind: &str,
+    upstream: &str,
+    collector: &str,
+    more: &str,
+) -> String {
     format!(
         "service: {{name: test}}
 tracing:
