@@ -13,6 +13,7 @@ pub mod hop;
 pub mod http1;
 pub mod listener;
 pub mod local;
+pub mod pipeline;
 pub mod refuse;
 pub mod service;
 pub mod settings;

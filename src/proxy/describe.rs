@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use http::header::{self, HeaderMap};
-use http::request::Parts;
-use http::{HeaderName, Version};
+use http::header;
+use http::{HeaderName, HeaderValue, Version};
 
 use super::connection::Connection;
+use super::head::{Head, Line};
 use super::listener::Listener;
 use super::settings::Target;
 use crate::context::traceparent::TraceParent;
@@ -17,7 +17,8 @@ use crate::span::record::{Direction, Outcome, Record, text};
 pub fn begin(
     connection: &Connection,
     listener: &Listener,
-    parts: &Parts,
+    line: Line<'_>,
+    headers: &impl Head,
     span: TraceParent,
     start: Instant,
 ) -> Box<Record> {
@@ -27,8 +28,8 @@ pub fn begin(
         Direction::Egress => settings.upstream.tls.is_some(),
     };
     let scheme = if tls { "https" } else { "http" };
-    let grpc = super::service::is_grpc(parts);
-    let (host, port) = server(connection, listener, parts, grpc);
+    let grpc = line.is_grpc(headers);
+    let (host, port) = server(connection, listener, headers, grpc);
     let ingress = settings.direction == Direction::Ingress;
     Box::new(Record {
         trace_id: span.trace_id,
@@ -42,16 +43,16 @@ pub fn begin(
         start,
         headers: None,
         end: start,
-        method: text(parts.method.as_str()),
+        method: text(line.method.as_str()),
         scheme,
         host: (!host.is_empty()).then(|| text(&host)),
         port,
-        path: text(parts.uri.path()),
-        query: parts.uri.query().map(text),
-        user_agent: field(&parts.headers, &header::USER_AGENT),
+        path: text(line.uri.path()),
+        query: line.uri.query().map(text),
+        user_agent: field(headers, &header::USER_AGENT),
         peer: connection.peer.filter(|_| ingress),
         client: connection.caller.address.filter(|_| ingress),
-        protocol_version: match parts.version {
+        protocol_version: match line.version {
             Version::HTTP_10 => "1.0",
             Version::HTTP_2 => "2",
             _ => "1.1",
@@ -68,8 +69,15 @@ pub fn begin(
 }
 
 /// One field's value as text, if it is.
-pub fn field(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
-    headers.get(name)?.to_str().ok().map(text)
+pub fn field(headers: &impl Head, name: &HeaderName) -> Option<Box<str>> {
+    visible(headers.lines(name).next()?).map(text)
+}
+
+/// A value of visible ASCII characters, spaces and tabs as text.
+pub fn visible(value: &[u8]) -> Option<&str> {
+    let plain = |byte: &u8| *byte == b'\t' || (b' '..0x7f).contains(byte);
+    let text = std::str::from_utf8(value).ok()?;
+    text.as_bytes().iter().all(plain).then_some(text)
 }
 
 /// Host and port the request is for: as named, or what replaces the name.
@@ -78,20 +86,19 @@ pub fn field(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
 fn server(
     connection: &Connection,
     listener: &Listener,
-    parts: &Parts,
+    headers: &impl Head,
     grpc: bool,
 ) -> (String, Option<u16>) {
     let upstream = &listener.settings.upstream;
-    let named = parts.headers.get(header::HOST);
+    let named = headers.first(&header::HOST);
     let (value, default) = match listener.settings.direction {
         Direction::Ingress => (named, connection.local.map(|a| a.port())),
         Direction::Egress => (
-            upstream.host.as_ref().or(named),
+            upstream.host.as_ref().map(HeaderValue::as_bytes).or(named),
             upstream_port(&upstream.target),
         ),
     };
-    let value = value.and_then(|value| value.to_str().ok());
-    let (host, port) = split(value.unwrap_or_default());
+    let (host, port) = split(value.and_then(visible).unwrap_or_default());
     let replaceable = listener.settings.direction == Direction::Egress && upstream.host.is_none();
     if replaceable && names_listener(host, port, connection.local, grpc) {
         match &upstream.target {

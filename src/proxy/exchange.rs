@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, Method};
+use http::{HeaderName, Method};
 
+use super::head::Head;
 use super::worker::Worker;
 use crate::metrics::labels::{MethodClass, RequestRefusal, StatusClass};
 use crate::metrics::shard::{InFlight, ListenerShard};
@@ -70,7 +71,7 @@ impl Exchange {
     }
 
     /// A response's head, from the upstream or made here.
-    pub fn answered(&mut self, status: u16, headers: &HeaderMap) {
+    pub fn answered(&mut self, status: u16, headers: &impl Head) {
         self.status = Some(status);
         if let Some(record) = &mut self.record {
             record.status = Some(status);
@@ -89,7 +90,7 @@ impl Exchange {
     }
 
     /// The response's trailers went through.
-    pub fn trailers(&mut self, trailers: &HeaderMap) {
+    pub fn trailers(&mut self, trailers: &impl Head) {
         if let Some(record) = &mut self.record
             && record.grpc
         {
@@ -135,6 +136,8 @@ impl Drop for Exchange {
     }
 }
 
-fn grpc_status(headers: &HeaderMap) -> Option<u16> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+fn grpc_status(headers: &impl Head) -> Option<u16> {
+    const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+    let value = headers.lines(&GRPC_STATUS).next()?;
+    std::str::from_utf8(value).ok()?.parse().ok()
 }

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 
+use super::head::Head;
 use super::settings::Forwarded;
 use crate::context::trust::Trust;
 use crate::span::record::Direction;
@@ -42,7 +43,7 @@ impl Teller {
     /// only where the caller sent them.
     pub fn tell(
         &self,
-        headers: &mut HeaderMap,
+        headers: &mut impl Head,
         mode: Forwarded,
         direction: Direction,
         trust: Trust,
@@ -54,44 +55,47 @@ impl Teller {
         }
     }
 
-    fn replace(&self, headers: &mut HeaderMap) {
-        headers.remove(PORT);
+    fn replace(&self, headers: &mut impl Head) {
+        headers.remove(&PORT);
         self.set_or_remove(headers, FOR);
-        headers.insert(PROTO, self.proto.clone());
-        if headers.contains_key(REAL_IP) {
+        headers.set(PROTO, self.proto.clone());
+        if headers.has(&REAL_IP) {
             self.set_or_remove(headers, REAL_IP);
         }
-        if headers.contains_key(HOST) {
-            match headers.get(header::HOST).cloned() {
-                Some(host) => headers.insert(HOST, host),
-                None => headers.remove(HOST),
-            };
+        if headers.has(&HOST) {
+            let host = headers.first(&header::HOST);
+            match host.and_then(|host| HeaderValue::from_bytes(host).ok()) {
+                Some(host) => headers.set(HOST, host),
+                None => headers.remove(&HOST),
+            }
         }
-        if headers.contains_key(header::FORWARDED) {
+        if headers.has(&header::FORWARDED) {
             match self.element() {
-                Some(element) => headers.insert(header::FORWARDED, element),
-                None => headers.remove(header::FORWARDED),
-            };
+                Some(element) => headers.set(header::FORWARDED, element),
+                None => headers.remove(&header::FORWARDED),
+            }
         }
     }
 
-    fn append(&self, headers: &mut HeaderMap) {
+    fn append(&self, headers: &mut impl Head) {
         if let Some(address) = &self.address {
             append_member(headers, FOR, address);
         }
-        headers.entry(PROTO).or_insert_with(|| self.proto.clone());
-        if headers.contains_key(header::FORWARDED)
+        if !headers.has(&PROTO) {
+            headers.set(PROTO, self.proto.clone());
+        }
+        if headers.has(&header::FORWARDED)
             && let Some(element) = self.element()
         {
             append_member(headers, header::FORWARDED, &element);
         }
     }
 
-    fn set_or_remove(&self, headers: &mut HeaderMap, name: HeaderName) {
+    fn set_or_remove(&self, headers: &mut impl Head, name: HeaderName) {
         match &self.address {
-            Some(address) => headers.insert(name, address.clone()),
-            None => headers.remove(name),
-        };
+            Some(address) => headers.set(name, address.clone()),
+            None => headers.remove(&name),
+        }
     }
 
     fn element(&self) -> Option<HeaderValue> {
@@ -102,18 +106,18 @@ impl Teller {
 }
 
 /// Adds a member to a list field, on one line: some servers read only the first.
-fn append_member(headers: &mut HeaderMap, name: HeaderName, member: &HeaderValue) {
-    if !headers.contains_key(&name) {
-        headers.insert(name, member.clone());
+fn append_member(headers: &mut impl Head, name: HeaderName, member: &HeaderValue) {
+    if !headers.has(&name) {
+        headers.set(name, member.clone());
         return;
     }
     let mut joined: Vec<u8> = Vec::new();
-    for value in headers.get_all(&name) {
-        joined.extend_from_slice(value.as_bytes());
+    for value in headers.lines(&name) {
+        joined.extend_from_slice(value);
         joined.extend_from_slice(b", ");
     }
     joined.extend_from_slice(member.as_bytes());
     if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-        headers.insert(name, joined);
+        headers.set(name, joined);
     }
 }

@@ -1,7 +1,7 @@
 //! How long a message is, said once: what two parsers might read differently is refused, or
 //! said anew where the specification says how (RFC 9112, section 6).
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 
 use super::head::Head;
 
@@ -13,7 +13,7 @@ pub struct Ambiguous;
 ///
 /// A second `Content-Length` comes through over HTTP/2, and so do codings beside `chunked` over
 /// HTTP/1: removing the field would pass the coded bytes off as plain ones.
-pub fn check_request(headers: &HeaderMap) -> Result<(), Ambiguous> {
+pub fn check_request(headers: &impl Head) -> Result<(), Ambiguous> {
     let mut lengths = headers.lines(&header::CONTENT_LENGTH);
     let odd = lengths.next().is_some_and(|value| !is_number(value));
     if odd || lengths.next().is_some() || coded(headers) {
@@ -24,12 +24,12 @@ pub fn check_request(headers: &HeaderMap) -> Result<(), Ambiguous> {
 
 /// Makes a response say its length once: `Transfer-Encoding` wins over `Content-Length`, equal
 /// lengths become one.
-pub fn settle_response(headers: &mut HeaderMap) -> Result<(), Ambiguous> {
+pub fn settle_response(headers: &mut impl Head) -> Result<(), Ambiguous> {
     if coded(headers) {
         return Err(Ambiguous);
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        headers.remove(header::CONTENT_LENGTH);
+    if headers.has(&header::TRANSFER_ENCODING) {
+        headers.remove(&header::CONTENT_LENGTH);
         return Ok(());
     }
     let mut members = headers
@@ -51,14 +51,14 @@ pub fn settle_response(headers: &mut HeaderMap) -> Result<(), Ambiguous> {
     }
     if several {
         let one = HeaderValue::from_bytes(first).map_err(|_| Ambiguous)?;
-        headers.insert(header::CONTENT_LENGTH, one);
+        headers.set(header::CONTENT_LENGTH, one);
     }
     Ok(())
 }
 
 /// Whether there is another transfer coding than one `chunked`, or than none at all, which
 /// used to be called `identity`.
-fn coded(headers: &HeaderMap) -> bool {
+fn coded(headers: &impl Head) -> bool {
     let mut codings = headers.lines(&header::TRANSFER_ENCODING);
     let plain = |value: &[u8]| {
         let value = value.trim_ascii();
@@ -73,6 +73,8 @@ fn is_number(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {

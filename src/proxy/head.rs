@@ -1,6 +1,41 @@
 //! A small view of a message's head, so that the pipeline is written once for every engine.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Uri, Version};
+
+/// A request's first line.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// Method.
+    pub method: &'a Method,
+    /// Target.
+    pub uri: &'a Uri,
+    /// Version the caller speaks.
+    pub version: Version,
+}
+
+impl<'a> Line<'a> {
+    /// The first line and the fields of a head as the engine hands it over.
+    pub const fn split(parts: &'a mut Parts) -> (Self, &'a mut HeaderMap) {
+        let line = Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            version: parts.version,
+        };
+        (line, &mut parts.headers)
+    }
+
+    /// Whether a request is gRPC's: POST with its content type.
+    pub fn is_grpc(&self, headers: &impl Head) -> bool {
+        const TYPE: &[u8] = b"application/grpc";
+        *self.method == Method::POST
+            && headers
+                .first(&header::CONTENT_TYPE)
+                .and_then(|value| value.get(..TYPE.len()))
+                .is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
+    }
+}
 
 /// What the pipeline reads and changes of a head's fields.
 pub trait Head {
@@ -18,6 +53,22 @@ pub trait Head {
 
     /// Replaces all lines of a field by one.
     fn set(&mut self, name: HeaderName, value: HeaderValue);
+
+    /// Adds a line behind the others.
+    fn add(&mut self, name: HeaderName, value: HeaderValue);
+
+    /// How many lines there are.
+    fn count(&self) -> usize;
+
+    /// The first value of a field.
+    fn first<'a>(&'a self, name: &'a HeaderName) -> Option<&'a [u8]> {
+        self.lines(name).next()
+    }
+
+    /// Whether there is such a field.
+    fn has(&self, name: &HeaderName) -> bool {
+        self.lines(name).next().is_some()
+    }
 }
 
 impl Head for HeaderMap {
@@ -50,6 +101,14 @@ impl Head for HeaderMap {
 
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
         self.insert(name, value);
+    }
+
+    fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        self.append(name, value);
+    }
+
+    fn count(&self) -> usize {
+        self.len()
     }
 }
 

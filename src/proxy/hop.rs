@@ -1,7 +1,7 @@
 //! Hop-by-hop fields end here (RFC 9110, section 7.6.1), and `Connection` can't be turned
 //! against what this proxy adds or the component relies on.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 
 use super::head::{Head, has_token, tokens};
 use crate::context::untrusted;
@@ -45,10 +45,16 @@ pub enum Upgrade {
     To(HeaderValue),
 }
 
+impl Upgrade {
+    fn to(protocol: &[u8]) -> Self {
+        HeaderValue::from_bytes(protocol).map_or(Self::None, Self::To)
+    }
+}
+
 /// Removes hop-by-hop fields and the fields `Connection` nominates; `te: trailers` stays.
 ///
 /// An upgrade to anything but `h2c` is handed back, to be asked of the upstream anew.
-pub fn strip_request(headers: &mut HeaderMap, http1: bool) -> Upgrade {
+pub fn strip_request(headers: &mut impl Head, http1: bool) -> Upgrade {
     let upgrade = if http1 {
         wanted(headers)
     } else {
@@ -60,33 +66,32 @@ pub fn strip_request(headers: &mut HeaderMap, http1: bool) -> Upgrade {
 }
 
 /// The same for a response; says whether it switches protocols.
-pub fn strip_response(headers: &mut HeaderMap) -> Upgrade {
-    let upgrade = match headers.get(header::UPGRADE) {
-        Some(protocol) => Upgrade::To(protocol.clone()),
-        None => Upgrade::None,
-    };
+pub fn strip_response(headers: &mut impl Head) -> Upgrade {
+    let upgrade = headers
+        .first(&header::UPGRADE)
+        .map_or(Upgrade::None, Upgrade::to);
     strip(headers);
     upgrade
 }
 
 /// Asks the next hop for the upgrade.
-pub fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, protocol);
+pub fn ask(headers: &mut impl Head, protocol: HeaderValue) {
+    headers.set(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.set(header::UPGRADE, protocol);
 }
 
-fn wanted(headers: &HeaderMap) -> Upgrade {
-    let Some(protocol) = headers.get(header::UPGRADE) else {
+fn wanted(headers: &impl Head) -> Upgrade {
+    let Some(protocol) = headers.first(&header::UPGRADE) else {
         return Upgrade::None;
     };
     let nominated = headers
         .lines(&header::CONNECTION)
         .any(|value| has_token(value, "upgrade"));
     let several = headers.lines(&header::UPGRADE).nth(1).is_some();
-    if !nominated || several || is_h2c(protocol.as_bytes()) {
+    if !nominated || several || is_h2c(protocol) {
         return Upgrade::None;
     }
-    Upgrade::To(protocol.clone())
+    Upgrade::to(protocol)
 }
 
 /// Whether a list of protocols holds `h2c`, of whatever version (RFC 9110, section 7.8).
@@ -97,14 +102,14 @@ fn is_h2c(protocols: &[u8]) -> bool {
     })
 }
 
-fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+fn strip(headers: &mut impl Head) {
+    if headers.has(&header::CONNECTION) {
         remove_nominated(headers);
     }
     headers.remove_if(|name| HOP_BY_HOP.contains(&name));
 }
 
-fn remove_nominated(headers: &mut HeaderMap) {
+fn remove_nominated(headers: &mut impl Head) {
     let nominated: Vec<HeaderName> = headers
         .lines(&header::CONNECTION)
         .flat_map(tokens)
@@ -112,7 +117,7 @@ fn remove_nominated(headers: &mut HeaderMap) {
         .filter(|name| !protected(name.as_str()))
         .collect();
     for name in nominated {
-        headers.remove(name);
+        headers.remove(&name);
     }
 }
 
@@ -122,22 +127,24 @@ fn protected(name: &str) -> bool {
         || untrusted::is_context(name)
 }
 
-fn keep_te_trailers(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::TE) {
+fn keep_te_trailers(headers: &mut impl Head) {
+    if !headers.has(&header::TE) {
         return;
     }
     let trailers = headers
         .lines(&header::TE)
         .any(|value| has_token(value, "trailers"));
     if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.set(header::TE, HeaderValue::from_static("trailers"));
     } else {
-        headers.remove(header::TE);
+        headers.remove(&header::TE);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {

@@ -9,18 +9,18 @@ use super::head::Head;
 
 /// Makes fields and framing say in HTTP/1.1 what the caller said in its own version.
 pub fn prepare(parts: &mut Parts, body: &impl Body) {
-    join_cookies(parts);
+    join_cookies(&mut parts.headers);
     frame(parts, body);
 }
 
 /// HTTP/2 may split `Cookie`; HTTP/1.1 knows one (RFC 9113, section 8.2.3).
-fn join_cookies(parts: &mut Parts) {
-    if parts.headers.lines(&header::COOKIE).nth(1).is_none() {
+pub fn join_cookies(headers: &mut impl Head) {
+    if headers.lines(&header::COOKIE).nth(1).is_none() {
         return;
     }
-    let crumbs: Vec<&[u8]> = parts.headers.lines(&header::COOKIE).collect();
+    let crumbs: Vec<&[u8]> = headers.lines(&header::COOKIE).collect();
     if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        parts.headers.set(header::COOKIE, cookie);
+        headers.set(header::COOKIE, cookie);
     }
 }
 

@@ -17,16 +17,16 @@ use super::activity::Open;
 use super::body::{Relay, RequestBody, ResponseBody};
 use super::connection::Connection;
 use super::exchange::Exchange;
-use super::framing;
 use super::gate::Gate;
+use super::head::Line;
 use super::hop::{self, Upgrade};
-use super::listener::Listener;
-use super::trace::{self, Traced};
+use super::pipeline::{self, Wanted};
+use super::refuse;
+use super::trace::Traced;
 use super::tunnel::Tunnel;
 use super::upstream::forward::{Answer, Begun, Failure, Route};
 use super::upstream::{Lease, Need, Version as Spoken};
-use super::{refuse, target};
-use crate::span::record::{Direction, Fault, Outcome};
+use crate::span::record::{Fault, Outcome};
 
 /// Serves one request. An error resets the caller's stream with the upstream's code.
 ///
@@ -64,15 +64,14 @@ fn begin(
     let (mut parts, body) = request.into_parts();
     let mut exchange =
         Exchange::begin(&connection.worker, &listener.counters, &parts.method, start);
-    let grpc = is_grpc(&parts);
     let http10 = parts.version == Version::HTTP_10;
+    let (line, headers) = Line::split(&mut parts);
+    let grpc = line.is_grpc(headers);
 
-    let admitted = admit(&mut parts, &listener, connection.http2);
-    let traced = trace::judge(&connection, &listener, &mut parts, &mut exchange);
-    let wanted = match admitted {
-        Ok(wanted) => wanted,
+    let passed = pipeline::request(&connection, &listener, line, headers, &mut exchange);
+    let (wanted, traced) = match passed {
+        Ok(passed) => passed,
         Err(fault) => {
-            exchange.count_refusal(fault);
             let refused = Outcome::Refused(fault);
             let mut answer = local(fault, refused, grpc, exchange, open);
             if !connection.http2 {
@@ -81,13 +80,7 @@ fn begin(
             return Err(Box::new(answer));
         }
     };
-    connection.teller.tell(
-        &mut parts.headers,
-        listener.settings.forwarded,
-        listener.settings.direction,
-        traced.trust,
-    );
-    let (request, gate) = outgoing(parts, body, &wanted, &mut exchange);
+    let (request, gate) = outgoing(parts, body, &mut exchange);
     let route = Route {
         upstream: Rc::clone(&listener.upstream),
         need: need(&wanted, connection.http2),
@@ -127,32 +120,6 @@ const fn need(wanted: &Wanted, http2: bool) -> Need {
     }
 }
 
-/// What the caller wants the exchange to become.
-enum Wanted {
-    Response,
-    Upgrade(HeaderValue),
-    Connect,
-}
-
-/// Takes hop-by-hop fields off and checks that head and target can be forwarded.
-fn admit(parts: &mut Parts, listener: &Listener, http2: bool) -> Result<Wanted, Fault> {
-    let connect = parts.method == Method::CONNECT;
-    if connect && !listener.settings.allow_connect {
-        return Err(Fault::MethodNotAllowed);
-    }
-    // The engine counts fields of HTTP/1 only; bytes it counts of both.
-    if parts.headers.len() > listener.settings.limits.max_headers {
-        return Err(Fault::HeadTooLarge);
-    }
-    framing::check_request(&parts.headers).map_err(|_| Fault::BadRequest)?;
-    target::normalise(parts).map_err(|_| Fault::BadTarget)?;
-    Ok(match hop::strip_request(&mut parts.headers, !http2) {
-        _ if connect => Wanted::Connect,
-        Upgrade::To(protocol) => Wanted::Upgrade(protocol),
-        Upgrade::None => Wanted::Response,
-    })
-}
-
 /// The engine's promise of the raw connection, if this request may become a tunnel.
 fn tunnel_promise(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
     let may =
@@ -162,14 +129,10 @@ fn tunnel_promise(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
 
 /// The request as it leaves, and the gate its body waits at if the caller expects a word.
 fn outgoing(
-    mut parts: Parts,
+    parts: Parts,
     body: Incoming,
-    wanted: &Wanted,
     exchange: &mut Exchange,
 ) -> (Request<RequestBody>, Option<Gate>) {
-    if let Wanted::Upgrade(protocol) = wanted {
-        hop::ask(&mut parts.headers, protocol.clone());
-    }
     let expects = parts
         .headers
         .get(header::EXPECT)
@@ -236,20 +199,14 @@ impl Reply {
             resends,
         } = answer;
         let (mut parts, body) = response.into_parts();
-        let settled = framing::settle_response(&mut parts.headers);
-        let switched = hop::strip_response(&mut parts.headers);
-        trace::answered(&self.traced, &mut parts.headers);
-        self.exchange
-            .answered(parts.status.as_u16(), &parts.headers);
-        self.exchange.record(|record| {
-            record.resends = resends;
-            if record.direction == Direction::Egress {
-                record.protocol_version = match version {
-                    Spoken::Http1 => "1.1",
-                    Spoken::Http2 => "2",
-                };
-            }
-        });
+        let settled = pipeline::response(
+            parts.status.as_u16(),
+            &mut parts.headers,
+            &self.traced,
+            version,
+            resends,
+            &mut self.exchange,
+        );
         parts.version = if self.connection.http2 {
             Version::HTTP_2
         } else if self.http10 && body.size_hint().exact().is_none() {
@@ -259,9 +216,9 @@ impl Reply {
             Version::HTTP_11
         };
         let response = Response::from_parts(parts, body);
-        if settled.is_err() {
+        let Ok(switched) = settled else {
             return self.broken();
-        }
+        };
         match (&self.wanted, response.status()) {
             (Wanted::Upgrade(_), StatusCode::SWITCHING_PROTOCOLS) => {
                 self.tunnel(response, switched)
@@ -343,38 +300,4 @@ fn local(
     exchange.answered(response.status().as_u16(), response.headers());
     exchange.end(outcome);
     response.map(|bytes| ResponseBody::Local { bytes, _open: open })
-}
-
-/// Whether a request is gRPC's: POST with its content type.
-pub fn is_grpc(parts: &Parts) -> bool {
-    const TYPE: &[u8] = b"application/grpc";
-    parts.method == Method::POST
-        && parts
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.as_bytes().get(..TYPE.len()))
-            .is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
-}
-
-#[cfg(test)]
-mod sizes {
-    use super::*;
-
-    fn of2<A, B, R>(_: fn(A, B) -> R) -> usize {
-        std::mem::size_of::<R>()
-    }
-
-    #[test]
-    fn print_sizes() {
-        println!("serve {}", of2(serve));
-        println!("parts {}", std::mem::size_of::<Parts>());
-        println!("request {}", std::mem::size_of::<Request<RequestBody>>());
-        println!("response {}", std::mem::size_of::<Response<ResponseBody>>());
-        println!("exchange {}", std::mem::size_of::<Exchange>());
-        println!("answer {}", std::mem::size_of::<Answer>());
-        println!("lease {}", std::mem::size_of::<Lease>());
-        println!("incoming {}", std::mem::size_of::<Incoming>());
-        println!("reqbody {}", std::mem::size_of::<RequestBody>());
-        println!("onupgrade {}", std::mem::size_of::<OnUpgrade>());
-    }
 }

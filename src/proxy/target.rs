@@ -8,6 +8,8 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Version};
 
+use super::head::{Head, Line};
+
 /// What is wrong with a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadTarget {
@@ -31,26 +33,27 @@ impl BadTarget {
 ///
 /// An absolute-form target's authority replaces `Host` (RFC 9112, section 3.2.2); HTTP/2's
 /// `:authority` becomes `Host`.
-pub fn normalise(parts: &mut Parts) -> Result<(), BadTarget> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let (host, more) = (hosts.next(), hosts.next().is_some());
-    if more {
+pub fn normalise(line: Line<'_>, headers: &mut impl Head) -> Result<(), BadTarget> {
+    let host = headers.first(&header::HOST);
+    if headers.lines(&header::HOST).nth(1).is_some() {
         return Err(BadTarget::Host);
     }
-    if let Some(authority) = parts.uri.authority() {
-        let same = host.is_some_and(|h| h.as_bytes() == authority.as_str().as_bytes());
+    if let Some(authority) = line.uri.authority() {
+        let same = host == Some(authority.as_str().as_bytes());
         if !same {
             let value = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Host)?;
-            parts.headers.insert(header::HOST, value);
+            headers.set(header::HOST, value);
         }
-    } else if host.is_none() && parts.version != Version::HTTP_10 {
+    } else if host.is_none() && line.version != Version::HTTP_10 {
         return Err(BadTarget::Host);
     }
-    let named = parts.headers.get(header::HOST);
-    if named.is_some_and(|host| !is_host(host.as_bytes())) {
+    if headers
+        .first(&header::HOST)
+        .is_some_and(|host| !is_host(host))
+    {
         return Err(BadTarget::Host);
     }
-    if parts.method != Method::CONNECT && parts.uri.path_and_query().is_none() {
+    if *line.method != Method::CONNECT && line.uri.path_and_query().is_none() {
         return Err(BadTarget::Form);
     }
     Ok(())
@@ -141,6 +144,11 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn normalised(parts: &mut Parts) -> Result<(), BadTarget> {
+        let (line, headers) = Line::split(parts);
+        normalise(line, headers)
+    }
+
     #[test]
     fn host_says_who_is_asked_whatever_form_the_target_came_in() {
         let rows: &[(&str, &[&str], Result<&str, BadTarget>, &str)] = &[
@@ -168,7 +176,7 @@ mod tests {
         ];
         for (uri, hosts, expected, reason) in rows {
             let mut parts = parts("GET", uri, hosts);
-            let outcome = normalise(&mut parts);
+            let outcome = normalised(&mut parts);
             match expected {
                 Ok(host) => {
                     assert_eq!(outcome, Ok(()), "{reason}");
@@ -205,7 +213,7 @@ mod tests {
     #[test]
     fn http1_upstreams_get_origin_form() {
         let mut parts = parts("GET", "http://x/a?b=c", &[]);
-        normalise(&mut parts).unwrap();
+        normalised(&mut parts).unwrap();
         rewrite(&mut parts, Version::HTTP_11, false, None).unwrap();
         assert_eq!(parts.uri, "/a?b=c");
         assert_eq!(parts.headers[header::HOST], "x");
@@ -214,7 +222,7 @@ mod tests {
     #[test]
     fn http2_upstreams_get_an_authority_and_no_host() {
         let mut parts = parts("GET", "/a", &["x:8080"]);
-        normalise(&mut parts).unwrap();
+        normalised(&mut parts).unwrap();
         rewrite(&mut parts, Version::HTTP_2, true, None).unwrap();
         assert_eq!(parts.uri, "https://x:8080/a");
         assert!(!parts.headers.contains_key(header::HOST));
@@ -232,7 +240,7 @@ mod tests {
     fn a_second_attempt_can_change_the_version() {
         let mut parts = parts("GET", "/a", &["x"]);
         rewrite(&mut parts, Version::HTTP_2, false, None).unwrap();
-        normalise(&mut parts).unwrap();
+        normalised(&mut parts).unwrap();
         rewrite(&mut parts, Version::HTTP_11, false, None).unwrap();
         assert_eq!(parts.uri, "/a");
         assert_eq!(parts.headers[header::HOST], "x");

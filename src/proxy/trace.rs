@@ -1,13 +1,12 @@
 //! Trace context on its way through: strip, judge, decide, inject.
 
 use http::Method;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
+use http::header::{self, HeaderName, HeaderValue};
 
 use super::connection::Connection;
 use super::describe;
 use super::exchange::Exchange;
-use super::head::Head;
+use super::head::{Head, Line};
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
 use crate::context::baggage::Verdict;
@@ -42,7 +41,8 @@ pub struct Traced {
 pub fn judge(
     connection: &Connection,
     listener: &Listener,
-    parts: &mut Parts,
+    line: Line<'_>,
+    headers: &mut impl Head,
     exchange: &mut Exchange,
 ) -> Traced {
     let settings = &listener.settings;
@@ -54,7 +54,7 @@ pub fn judge(
         strip_trailers: leaves_nothing || trust != Trust::Full,
     };
 
-    let inbound = Inbound::of(parts.headers.lines(&TRACEPARENT));
+    let inbound = Inbound::of(headers.lines(&TRACEPARENT));
     let trusted = inbound.valid().filter(|_| trust != Trust::Drop);
     if trusted.is_none() && !matches!(inbound, Inbound::Absent) {
         listener.counters.context_restarted();
@@ -63,13 +63,17 @@ pub fn judge(
         && settings.direction == Direction::Egress
         && settings.orphans == Orphans::Pass
     {
-        strip(&mut parts.headers, trust, inbound, leaves_nothing);
+        strip(headers, trust, inbound, leaves_nothing);
         return traced;
     }
 
-    let state = inherited(&parts.headers, trust, trusted);
+    let state = inherited(headers, trust, trusted);
     let ot = state.as_ref().map_or(Ot::NONE, TraceState::ot);
-    let rule = listener.sampler.rule(&View { parts, listener });
+    let rule = listener.sampler.rule(&View {
+        line,
+        headers: &*headers,
+        listener,
+    });
     let parent = parent(connection, trust, trusted, ot);
     let now = connection.worker.nanos(exchange.start());
     let decision = listener.sampler.decide(rule, parent, now);
@@ -80,22 +84,23 @@ pub fn judge(
         None => Outgoing::fresh(decision.ot),
     };
     let outgoing = outgoing(connection, listener, parent, trusted, &decision);
-    strip(&mut parts.headers, trust, inbound, leaves_nothing);
+    strip(headers, trust, inbound, leaves_nothing);
     if let Some(outgoing) = outgoing
         && !leaves_nothing
     {
-        inject(connection, &mut parts.headers, &outgoing, &change);
+        inject(connection, headers, &outgoing, &change);
     }
     if let Some(span) = outgoing
         && decision.sampled
         && connection.worker.records()
     {
         let link = inbound.valid().filter(|_| trusted.is_none());
-        let mut record = describe::begin(connection, listener, parts, span, exchange.start());
+        let mut record =
+            describe::begin(connection, listener, line, headers, span, exchange.start());
         record.parent = trusted.map(|t| t.parent_id);
         record.link = link.map(|l| (l.trace_id, l.parent_id, l.flags));
         record.tracestate = match change {
-            Outgoing::Keep => describe::field(&parts.headers, &TRACESTATE),
+            Outgoing::Keep => describe::field(headers, &TRACESTATE),
             _ => change.value().map(text),
         };
         exchange.sampled(record);
@@ -104,12 +109,12 @@ pub fn judge(
 }
 
 /// The `tracestate` that may be continued: a trusted caller's, beside a valid `traceparent`.
-fn inherited(
-    headers: &HeaderMap,
+fn inherited<'a>(
+    headers: &'a impl Head,
     trust: Trust,
     trusted: Option<TraceParent>,
-) -> Option<TraceState<'_>> {
-    if trust != Trust::Full || trusted.is_none() || !headers.contains_key(TRACESTATE) {
+) -> Option<TraceState<'a>> {
+    if trust != Trust::Full || trusted.is_none() || !headers.has(&TRACESTATE) {
         return None;
     }
     TraceState::parse(headers.lines(&TRACESTATE)).ok()
@@ -170,7 +175,7 @@ fn outgoing(
 }
 
 /// Removes context: all of it, unless a trusted caller brought one that can be continued.
-fn strip(headers: &mut HeaderMap, trust: Trust, inbound: Inbound, leaves_nothing: bool) {
+fn strip(headers: &mut impl Head, trust: Trust, inbound: Inbound, leaves_nothing: bool) {
     let restarted = matches!(inbound, Inbound::Invalid(_));
     if leaves_nothing || restarted || trust != Trust::Full {
         headers.remove_if(untrusted::is_context);
@@ -179,17 +184,17 @@ fn strip(headers: &mut HeaderMap, trust: Trust, inbound: Inbound, leaves_nothing
     // A server that folds names would read an alias as a second, different context.
     headers.remove_if(untrusted::is_w3c_alias);
     if inbound == Inbound::Absent {
-        headers.remove(TRACESTATE);
+        headers.remove(&TRACESTATE);
     }
     if matches!(Verdict::of(headers.lines(&BAGGAGE)), Verdict::Invalid(_)) {
-        headers.remove(BAGGAGE);
+        headers.remove(&BAGGAGE);
     }
 }
 
 /// Puts our own context on the request, last of all.
 fn inject(
     connection: &Connection,
-    headers: &mut HeaderMap,
+    headers: &mut impl Head,
     outgoing: &TraceParent,
     state: &Outgoing,
 ) {
@@ -204,37 +209,36 @@ fn inject(
                 headers.set(TRACESTATE, value);
             }
         }
-        (_, None) => Head::remove(headers, &TRACESTATE),
+        (_, None) => headers.remove(&TRACESTATE),
     }
 }
 
 /// The upstream's own trace headers don't reach callers that aren't trusted.
-pub fn answered(traced: &Traced, headers: &mut HeaderMap) {
+pub fn answered(traced: &Traced, headers: &mut impl Head) {
     const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
     const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
     if traced.trust != Trust::Drop {
         return;
     }
-    headers.remove(TRACERESPONSE);
-    if headers.contains_key(SERVER_TIMING) {
+    headers.remove(&TRACERESPONSE);
+    if headers.has(&SERVER_TIMING) {
         strip_trace_timing(headers, &SERVER_TIMING);
     }
 }
 
 /// The same for the answer's trailers.
-pub fn trailed(traced: &Traced, trailers: &mut HeaderMap) {
+pub fn trailed(traced: &Traced, trailers: &mut impl Head) {
     if traced.strip_trailers {
         trailers.remove_if(untrusted::is_context);
     }
     answered(traced, trailers);
 }
 
-fn strip_trace_timing(headers: &mut HeaderMap, name: &HeaderName) {
+fn strip_trace_timing(headers: &mut impl Head, name: &HeaderName) {
     let kept: Vec<HeaderValue> = headers
-        .get_all(name)
-        .iter()
+        .lines(name)
         .filter_map(|value| {
-            let members: Vec<&[u8]> = super::head::members(value.as_bytes())
+            let members: Vec<&[u8]> = super::head::members(value)
                 .filter(|member| !is_trace_metric(member))
                 .collect();
             (!members.is_empty())
@@ -244,7 +248,7 @@ fn strip_trace_timing(headers: &mut HeaderMap, name: &HeaderName) {
         .collect();
     headers.remove(name);
     for value in kept {
-        headers.append(name, value);
+        headers.add(name.clone(), value);
     }
 }
 
@@ -263,26 +267,27 @@ fn counted(decision: &Decision) -> Counted {
 }
 
 /// What sampling rules look at.
-struct View<'a> {
-    parts: &'a Parts,
+struct View<'a, H> {
+    line: Line<'a>,
+    headers: &'a H,
     listener: &'a Listener,
 }
 
-impl RequestView for View<'_> {
+impl<H: Head> RequestView for View<'_, H> {
     fn method(&self) -> &Method {
-        &self.parts.method
+        self.line.method
     }
 
     fn path(&self) -> &str {
-        self.parts.uri.path()
+        self.line.uri.path()
     }
 
     fn host(&self) -> Option<&str> {
-        self.parts.headers.get(header::HOST)?.to_str().ok()
+        describe::visible(self.headers.first(&header::HOST)?)
     }
 
     fn header_any(&self, name: &HeaderName, accept: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.parts.headers.lines(name).any(accept)
+        self.headers.lines(name).any(accept)
     }
 
     fn listener(&self) -> &str {

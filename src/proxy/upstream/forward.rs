@@ -17,6 +17,7 @@ use hyper::client::conn::TrySendError;
 use super::{Checkout, Lease, Need, Upstream, Version};
 use crate::proxy::body::RequestBody;
 use crate::proxy::gate::Gate;
+use crate::proxy::head::Line;
 use crate::proxy::{http1, target};
 use crate::span::record::Fault;
 
@@ -216,7 +217,8 @@ fn rewrite(
         Version::Http2 => http::Version::HTTP_2,
     };
     // A second attempt starts from the form the first one left behind.
-    target::normalise(&mut parts).map_err(|_| Fault::BadTarget)?;
+    let (line, headers) = Line::split(&mut parts);
+    target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
     // HTTP/1.0 need not name anybody; the versions spoken here must.
     let nobody = !parts.headers.contains_key(header::HOST);
     let host = upstream

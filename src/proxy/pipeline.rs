@@ -1,0 +1,103 @@
+//! What is done to every head, whichever engine read it: strip → judge → decide → inject on the
+//! way in, settle → strip on the way back.
+
+use http::Method;
+use http::header::HeaderValue;
+
+use super::connection::Connection;
+use super::exchange::Exchange;
+use super::framing::{self, Ambiguous};
+use super::head::{Head, Line};
+use super::hop::{self, Upgrade};
+use super::listener::Listener;
+use super::target;
+use super::trace::{self, Traced};
+use super::upstream::Version;
+use crate::span::record::{Direction, Fault};
+
+/// What the caller wants the exchange to become.
+pub enum Wanted {
+    /// An answer.
+    Response,
+    /// A tunnel of another protocol.
+    Upgrade(HeaderValue),
+    /// A tunnel to an authority.
+    Connect,
+}
+
+/// strip → judge → decide → inject: the fields are then as the upstream gets them, but for
+/// framing and the form of the target. Refusals are counted; they are judged and decided, too.
+pub fn request(
+    connection: &Connection,
+    listener: &Listener,
+    line: Line<'_>,
+    headers: &mut impl Head,
+    exchange: &mut Exchange,
+) -> Result<(Wanted, Traced), Fault> {
+    let admitted = admit(line, headers, listener, connection.http2);
+    let traced = trace::judge(connection, listener, line, headers, exchange);
+    let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
+    let settings = &listener.settings;
+    connection.teller.tell(
+        headers,
+        settings.forwarded,
+        settings.direction,
+        traced.trust,
+    );
+    if let Wanted::Upgrade(protocol) = &wanted {
+        hop::ask(headers, protocol.clone());
+    }
+    Ok((wanted, traced))
+}
+
+/// Takes hop-by-hop fields off and checks that head and target can be forwarded.
+fn admit(
+    line: Line<'_>,
+    headers: &mut impl Head,
+    listener: &Listener,
+    http2: bool,
+) -> Result<Wanted, Fault> {
+    let connect = *line.method == Method::CONNECT;
+    if connect && !listener.settings.allow_connect {
+        return Err(Fault::MethodNotAllowed);
+    }
+    // An engine may count fields of HTTP/1 only; bytes it counts of both.
+    if headers.count() > listener.settings.limits.max_headers {
+        return Err(Fault::HeadTooLarge);
+    }
+    framing::check_request(headers).map_err(|_| Fault::BadRequest)?;
+    target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
+    Ok(match hop::strip_request(headers, !http2) {
+        _ if connect => Wanted::Connect,
+        Upgrade::To(protocol) => Wanted::Upgrade(protocol),
+        Upgrade::None => Wanted::Response,
+    })
+}
+
+/// An answer's head, on its way to the caller; says whether it switches protocols.
+///
+/// # Errors
+/// When its length can be read in more than one way: it must not be relayed.
+pub fn response(
+    status: u16,
+    headers: &mut impl Head,
+    traced: &Traced,
+    spoken: Version,
+    resends: u8,
+    exchange: &mut Exchange,
+) -> Result<Upgrade, Ambiguous> {
+    let settled = framing::settle_response(headers);
+    let switched = hop::strip_response(headers);
+    trace::answered(traced, headers);
+    exchange.answered(status, headers);
+    exchange.record(|record| {
+        record.resends = resends;
+        if record.direction == Direction::Egress {
+            record.protocol_version = match spoken {
+                Version::Http1 => "1.1",
+                Version::Http2 => "2",
+            };
+        }
+    });
+    settled.map(|()| switched)
+}
