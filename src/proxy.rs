@@ -15,6 +15,7 @@ pub mod listener;
 pub mod local;
 pub mod pipeline;
 pub mod refuse;
+pub mod relay;
 pub mod service;
 pub mod settings;
 pub mod target;

@@ -144,6 +144,11 @@ impl<S> Prefixed<S> {
         }
     }
 
+    /// Bytes that were read already, and the stream behind them.
+    pub const fn with(prefix: BytesMut, inner: S) -> Self {
+        Self { prefix, inner }
+    }
+
     /// The bytes that were read and will be read again.
     pub fn buffered(&self) -> &[u8] {
         &self.prefix

@@ -1,5 +1,6 @@
 //! One caller's connection: from the socket to its last request.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -15,6 +16,7 @@ use super::activity::{Activity, Noted, Overdue, overdue};
 use super::forwarded::Teller;
 use super::listener::{Listener, Slot};
 use super::local::LocalExecutor;
+use super::relay::{self, Relay};
 use super::service;
 use super::worker::{Guards, Worker};
 use crate::context::trust::Caller;
@@ -23,7 +25,6 @@ use crate::listen::accept::Accepted;
 use crate::listen::handshake::{self, Established, Refused};
 use crate::listen::settings::Limits;
 use crate::listen::sniff;
-use crate::listen::stream::{Prefixed, Stream};
 use crate::metrics::labels::{Refusal, RequestRefusal};
 
 /// Bytes a caller may send ahead on one stream.
@@ -38,7 +39,7 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// Callers with open streams are asked for a sign of life this often.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 
-type Io = TokioIo<Noted<Prefixed<Stream>>>;
+type Io = TokioIo<relay::Io>;
 
 /// What the requests of one connection have in common.
 pub struct Connection {
@@ -88,7 +89,7 @@ pub async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, accepted: Accepted, guard
 async fn run(
     worker: Rc<Worker>,
     slot: Rc<Slot>,
-    listener: &Listener,
+    listener: &Rc<Listener>,
     established: Established,
     guards: Guards,
 ) {
@@ -108,12 +109,35 @@ async fn run(
         activity: Arc::clone(&activity),
         guards,
     });
-    let io = TokioIo::new(Noted::new(established.stream, activity));
+    let io = Noted::new(established.stream, activity);
+    let limits = &listener.listen.limits;
     if http2 {
-        serve_http2(io, connection, &listener.listen.limits).await;
+        serve_http2(TokioIo::new(io), connection, limits).await;
+    } else if listener.upstream.speaks_http1() {
+        relay_http1(io, connection, listener).await;
     } else {
-        serve_http1(io, connection, &listener.listen.limits).await;
+        serve_http1(TokioIo::new(io), connection, limits).await;
     }
+}
+
+async fn relay_http1(io: relay::Io, connection: Rc<Connection>, listener: &Rc<Listener>) {
+    let finishing = Rc::new(Cell::new(false));
+    let served = Relay::new(
+        io,
+        Rc::clone(&connection),
+        Rc::clone(listener),
+        Rc::clone(&finishing),
+    )
+    .run();
+    let finish = |_: Pin<&mut _>| finishing.set(true);
+    drive(
+        served,
+        finish,
+        |()| {},
+        &connection,
+        &listener.listen.limits,
+    )
+    .await;
 }
 
 async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
@@ -130,7 +154,14 @@ async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
             service_fn(move |request| service::serve(Rc::clone(&shared), request)),
         )
         .with_upgrades();
-    drive(served, |c| c.graceful_shutdown(), &connection, limits).await;
+    drive(
+        served,
+        |c| c.graceful_shutdown(),
+        |ended| note(&connection, ended),
+        &connection,
+        limits,
+    )
+    .await;
 }
 
 async fn serve_http2(io: Io, connection: Rc<Connection>, limits: &Limits) {
@@ -148,17 +179,25 @@ async fn serve_http2(io: Io, connection: Rc<Connection>, limits: &Limits) {
             io,
             service_fn(move |request| service::serve(Rc::clone(&shared), request)),
         );
-    drive(served, |c| c.graceful_shutdown(), &connection, limits).await;
+    drive(
+        served,
+        |c| c.graceful_shutdown(),
+        |ended| note(&connection, ended),
+        &connection,
+        limits,
+    )
+    .await;
 }
 
 /// Runs the engine until the connection ends, by itself or for one of our reasons.
 async fn drive<C>(
     served: C,
     finish: impl Fn(Pin<&mut C>),
+    note: impl FnOnce(C::Output),
     connection: &Rc<Connection>,
     limits: &Limits,
 ) where
-    C: Future<Output = hyper::Result<()>>,
+    C: Future,
 {
     let mut served = pin!(served);
     let mut watch = pin!(overdue(&connection.activity, limits));
@@ -168,9 +207,7 @@ async fn drive<C>(
         tokio::select! {
             biased;
             ended = &mut served => {
-                if let Err(error) = ended {
-                    refused(connection, &error);
-                }
+                note(ended);
                 return;
             }
             over = &mut watch, if !finishing => {
@@ -191,7 +228,10 @@ async fn drive<C>(
 }
 
 /// What the engine refused by itself, it has answered by itself: count it.
-fn refused(connection: &Connection, error: &hyper::Error) {
+fn note(connection: &Connection, ended: hyper::Result<()>) {
+    let Err(error) = ended else {
+        return;
+    };
     let reason = if error.is_parse_too_large() {
         RequestRefusal::HeadTooLarge
     } else if error.is_parse() {

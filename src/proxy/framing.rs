@@ -1,6 +1,7 @@
 //! How long a message is, said once: what two parsers might read differently is refused, or
 //! said anew where the specification says how (RFC 9112, section 6).
 
+use http::Version;
 use http::header::{self, HeaderValue};
 
 use super::head::Head;
@@ -9,14 +10,75 @@ use super::head::Head;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ambiguous;
 
+/// How a message's length is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// No body.
+    None,
+    /// Bytes.
+    Exact(u64),
+    /// In chunks.
+    Chunked,
+    /// Until the connection ends.
+    Close,
+}
+
+/// How long a request's body is, read from fields that [`check_request`] lets through.
+pub fn request_length(headers: &impl Head, version: Version) -> Result<Length, Ambiguous> {
+    match coding(headers) {
+        Coding::None => told(headers).map(|length| length.map_or(Length::None, Length::Exact)),
+        Coding::Chunked if version == Version::HTTP_11 => Ok(Length::Chunked),
+        _ => Err(Ambiguous),
+    }
+}
+
+/// How long a response's body is, if it may have one: `coding` as it came, the fields settled.
+pub fn response_length(headers: &impl Head, coding: Coding) -> Result<Length, Ambiguous> {
+    match coding {
+        Coding::Chunked => Ok(Length::Chunked),
+        Coding::Other => Ok(Length::Close),
+        Coding::None => told(headers).map(|length| length.map_or(Length::Close, Length::Exact)),
+    }
+}
+
+/// A message's transfer coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// None.
+    None,
+    /// Chunks.
+    Chunked,
+    /// Anything else.
+    Other,
+}
+
+/// Reads a message's transfer coding.
+pub fn coding(headers: &impl Head) -> Coding {
+    match headers.first(&header::TRANSFER_ENCODING) {
+        None => Coding::None,
+        Some(value) if value.trim_ascii().eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+        Some(_) => Coding::Other,
+    }
+}
+
+fn told(headers: &impl Head) -> Result<Option<u64>, Ambiguous> {
+    let Some(value) = headers.first(&header::CONTENT_LENGTH) else {
+        return Ok(None);
+    };
+    let digits = std::str::from_utf8(value).map_err(|_| Ambiguous)?;
+    digits.parse().map(Some).map_err(|_| Ambiguous)
+}
+
 /// Checks a request as the engine hands it over. Call before hop-by-hop fields are removed.
 ///
 /// A second `Content-Length` comes through over HTTP/2, and so do codings beside `chunked` over
 /// HTTP/1: removing the field would pass the coded bytes off as plain ones.
 pub fn check_request(headers: &impl Head) -> Result<(), Ambiguous> {
     let mut lengths = headers.lines(&header::CONTENT_LENGTH);
-    let odd = lengths.next().is_some_and(|value| !is_number(value));
-    if odd || lengths.next().is_some() || coded(headers) {
+    let first = lengths.next();
+    let odd = first.is_some_and(|value| !is_number(value));
+    let both = first.is_some() && headers.has(&header::TRANSFER_ENCODING);
+    if odd || both || lengths.next().is_some() || coded(headers) {
         return Err(Ambiguous);
     }
     Ok(())

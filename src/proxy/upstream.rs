@@ -4,6 +4,7 @@ pub mod connect;
 pub mod forward;
 pub mod h1;
 pub mod h2;
+pub mod raw;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use http::HeaderValue;
 
 use self::connect::{Connected, Dialer, UpstreamTls};
 use super::settings::{Settings, UpstreamProtocol, UpstreamSettings};
+use crate::listen::stream::Stream;
 use crate::metrics::shard::ListenerShard;
 use crate::span::record::Fault;
 
@@ -41,6 +43,7 @@ pub struct Upstream {
     dialer: Rc<Dialer>,
     h1: Rc<h1::Pool>,
     h2: Rc<h2::Pool>,
+    raw: raw::Pool,
     /// What ALPN chose last; the next request looks there first.
     learned: Cell<Option<Version>>,
 }
@@ -90,6 +93,7 @@ impl Upstream {
             authority: connect::authority(&settings.upstream),
             h1: h1::Pool::new(),
             h2: h2::Pool::new(Rc::clone(&dialer)),
+            raw: raw::Pool::default(),
             dialer,
             learned: Cell::new(None),
         })
@@ -162,6 +166,35 @@ impl Upstream {
     /// Forgets connections that have been idle too long.
     pub fn sweep(&self) {
         self.h1.sweep();
+        self.raw.sweep();
+    }
+
+    /// Whether callers of HTTP/1 are always served over HTTP/1: then the relay may serve them.
+    pub fn speaks_http1(&self) -> bool {
+        match self.settings.protocol {
+            UpstreamProtocol::Http1 => true,
+            UpstreamProtocol::Http2 => false,
+            UpstreamProtocol::Auto => !self.tls(),
+        }
+    }
+
+    /// Connections of the relay that wait for a request.
+    pub const fn raw(&self) -> &raw::Pool {
+        &self.raw
+    }
+
+    /// A new connection for the relay.
+    pub async fn dial_raw(&self) -> Result<Stream, Fault> {
+        let connected = self.dialer.dial(Some(Version::Http1)).await?;
+        match connected.version {
+            Version::Http1 => Ok(connected.io),
+            Version::Http2 => Err(Fault::Protocol),
+        }
+    }
+
+    /// Bounds on a response's head.
+    pub fn head_limits(&self) -> connect::HeadLimits {
+        self.dialer.head_limits()
     }
 
     fn version(&self, need: Need) -> Option<Version> {

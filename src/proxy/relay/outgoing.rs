@@ -1,0 +1,290 @@
+//! One request: through the pipeline, to the upstream, and its answer back.
+
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use http::header::{self, HeaderValue};
+use http::{Method, Version};
+use tokio::io::copy_bidirectional_with_sizes;
+
+use super::chunks::{Decoder, Encoder};
+use super::fields::Fields;
+use super::flight::{End, Flight};
+use super::reply::{self, Reply};
+use super::{Next, Relay, Wires, parse, refusal};
+use crate::listen::stream::{Prefixed, Stream};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::framing::{self, Length};
+use crate::proxy::head::{Head as _, Line};
+use crate::proxy::http1;
+use crate::proxy::listener::Listener;
+use crate::proxy::pipeline::{self, Wanted};
+use crate::proxy::trace::Traced;
+use crate::proxy::upstream::Upstream;
+use crate::span::record::{Fault, Outcome};
+
+/// Bytes read ahead per direction of a tunnel.
+const TUNNEL: usize = 16 * 1024;
+
+impl Relay {
+    /// Serves one request, whose head was read.
+    pub(super) async fn exchange(&mut self, request: parse::Request) -> Next {
+        let start = Instant::now();
+        let open = self.connection.activity.begin();
+        let current = self.connection.slot.current();
+        if current.upstream.speaks_http1() {
+            self.listener = current;
+        } else {
+            // The next one is for the other engine, on another connection.
+            self.finishing.set(true);
+        }
+        let listener = Rc::clone(&self.listener);
+        let mut exchange = Exchange::begin(
+            &self.connection.worker,
+            &listener.counters,
+            &request.method,
+            start,
+        );
+        let line = Line {
+            method: &request.method,
+            uri: &request.uri,
+            version: request.version,
+        };
+        let fields = &mut self.wires.fields;
+        let http10 = request.version == Version::HTTP_10;
+        let grpc = line.is_grpc(fields);
+        let keep = reply::keeps(fields, http10);
+        let waits = !http10
+            && fields
+                .first(&header::EXPECT)
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        let length = framing::request_length(fields, request.version);
+        let passed = pipeline::request(&self.connection, &listener, line, fields, &mut exchange);
+        let (wanted, traced, length) = match framed(passed, length, line, &exchange) {
+            Ok(passed) => passed,
+            Err(fault) => {
+                let to = refusal::To {
+                    http10,
+                    grpc,
+                    head: request.method == Method::HEAD,
+                    close: true,
+                };
+                refusal::answer(&mut self.wires, fault, to, &mut exchange);
+                exchange.end(Outcome::Refused(fault));
+                drop(open);
+                return Next::Linger;
+            }
+        };
+        let upstream = &listener.upstream;
+        self.wires.to_up.clear();
+        write_head(line, fields, upstream, length, &mut self.wires.to_up.bytes);
+        let counter = exchange.request_counter();
+        let reply = Reply {
+            exchange,
+            open,
+            traced,
+            counter,
+            to_head: request.method == Method::HEAD,
+            http10,
+            grpc,
+            waits: waits && length != Length::None,
+            repeatable: request.method.is_idempotent() && length == Length::None,
+            resends: 0,
+            keep: keep && matches!(wanted, Wanted::Response),
+            keep_up: false,
+            interim: false,
+            finishing: Rc::clone(&self.finishing),
+            wanted,
+        };
+        self.carry(reply, length, &listener).await
+    }
+
+    /// Sends the request, anew once where that is safe, and relays the answer.
+    async fn carry(&mut self, mut reply: Reply, length: Length, listener: &Listener) -> Next {
+        let upstream = &listener.upstream;
+        let encoder = match length {
+            Length::Chunked => Encoder::Chunked,
+            _ => Encoder::Plain,
+        };
+        let mut body = (Decoder::new(length), encoder);
+        loop {
+            let again = reply.resends > 0;
+            let kept = if again { None } else { upstream.raw().take() };
+            let may_repeat = kept.is_some();
+            let up = match kept {
+                Some(kept) => Ok(kept),
+                None => dial(upstream, &mut self.wires, self.limits.bytes).await,
+            };
+            let up = match up {
+                Ok(up) => up,
+                Err(end) => return self.failed(end, reply, body.0.is_done(), false),
+            };
+            self.wires.from_up.consume(usize::MAX);
+            let limits = upstream.head_limits();
+            let mut flight = Flight::new(
+                &mut self.wires,
+                up,
+                &mut reply,
+                limits,
+                &mut body,
+                may_repeat,
+            );
+            let patience = listener.settings.upstream.response_header_timeout;
+            flight.deadline = patience.map(|time| Box::pin(tokio::time::sleep(time)));
+            let end = poll_fn(|cx| flight.poll(cx)).await;
+            let sent = flight.request_done();
+            match end {
+                End::Again => {
+                    reply.resends += 1;
+                    listener.counters.upstream_retried();
+                    self.wires.to_up.rewind();
+                }
+                End::Done => {
+                    if flight.reusable() {
+                        upstream.raw().put(flight.up);
+                    }
+                    return match (reply.keep, sent) {
+                        (true, true) => Next::Request,
+                        (false, true) => Next::Close,
+                        _ => Next::Linger,
+                    };
+                }
+                End::Tunnel => {
+                    let up = flight.up;
+                    self.tunnel(up, reply).await;
+                    return Next::Drop;
+                }
+                _ => {
+                    let answered = flight.answered();
+                    return self.failed(end, reply, sent, answered);
+                }
+            }
+        }
+    }
+
+    /// There is no response, or not all of it.
+    fn failed(&mut self, end: End, mut reply: Reply, sent: bool, answered: bool) -> Next {
+        let (fault, outcome) = match end {
+            End::Failed(fault) => (fault, Outcome::Upstream(fault)),
+            End::BadBody => (Fault::BadRequest, Outcome::Refused(Fault::BadRequest)),
+            End::Broken(fault) => {
+                reply.exchange.end(Outcome::Upstream(fault));
+                return Next::Drop;
+            }
+            _ => {
+                reply.exchange.end(Outcome::Cancelled);
+                return Next::Drop;
+            }
+        };
+        if end == End::BadBody {
+            reply.exchange.count_refusal(fault);
+        }
+        let resends = reply.resends;
+        reply.exchange.record(|record| record.resends = resends);
+        if answered {
+            reply.exchange.end(outcome);
+            return Next::Drop;
+        }
+        let keep = reply.keep && sent && !self.finishing.get();
+        let to = refusal::To {
+            http10: reply.http10,
+            grpc: reply.grpc,
+            head: reply.to_head,
+            close: !keep,
+        };
+        refusal::answer(&mut self.wires, fault, to, &mut reply.exchange);
+        reply.exchange.end(outcome);
+        if keep { Next::Request } else { Next::Linger }
+    }
+
+    /// Bytes go both ways until both sides have ended; either may end its own first.
+    async fn tunnel(&mut self, up: Stream, reply: Reply) {
+        let mut exchange = reply.exchange;
+        exchange.record(|record| record.upgraded = true);
+        let wires = &mut self.wires;
+        let mut up = Prefixed::with(wires.from_up.take(), up);
+        let mut caller = Prefixed::with(wires.input.take(), &mut wires.caller);
+        let copied = copy_bidirectional_with_sizes(&mut caller, &mut up, TUNNEL, TUNNEL).await;
+        let outcome = match copied {
+            Ok((sent, received)) => {
+                exchange.record(|record| record.response_bytes = received);
+                if let Some(counter) = reply.counter {
+                    counter.set(sent);
+                }
+                Outcome::Done
+            }
+            Err(_) => Outcome::Cancelled,
+        };
+        exchange.end(outcome);
+        drop(reply.open);
+    }
+}
+
+/// What the pipeline let through, if it also says clearly how long it is.
+fn framed(
+    passed: Result<(Wanted, Traced), Fault>,
+    length: Result<Length, framing::Ambiguous>,
+    line: Line<'_>,
+    exchange: &Exchange,
+) -> Result<(Wanted, Traced, Length), Fault> {
+    let (wanted, traced) = passed?;
+    let fault = match length {
+        Err(_) => Fault::BadRequest,
+        Ok(_) if *line.method == Method::CONNECT && line.uri.authority().is_none() => {
+            Fault::BadTarget
+        }
+        Ok(length) => return Ok((wanted, traced, length)),
+    };
+    exchange.count_refusal(fault);
+    Err(fault)
+}
+
+/// Writes the head as the upstream gets it.
+fn write_head(
+    line: Line<'_>,
+    fields: &mut Fields,
+    upstream: &Upstream,
+    length: Length,
+    out: &mut Vec<u8>,
+) {
+    let nobody = !fields.has(&header::HOST);
+    let host: Option<&HeaderValue> = upstream.host();
+    if let Some(host) = host.or_else(|| nobody.then(|| upstream.authority())) {
+        fields.set(header::HOST, host.clone());
+    }
+    http1::join_cookies(fields);
+    out.extend_from_slice(line.method.as_str().as_bytes());
+    out.push(b' ');
+    let target = match (line.uri.authority(), line.uri.path_and_query()) {
+        (Some(authority), _) if *line.method == Method::CONNECT => authority.as_str(),
+        (_, Some(path)) => path.as_str(),
+        _ => "/",
+    };
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    fields.write(out);
+    if length == Length::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Connects, while the caller stays.
+async fn dial(upstream: &Upstream, wires: &mut Wires, limit: usize) -> Result<Stream, End> {
+    let mut dialing = Box::pin(upstream.dial_raw());
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
+                return Poll::Ready(dialed.map_err(End::Failed));
+            }
+            match wires.poll_input(cx, limit) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(Err(End::Gone)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,47 @@
+//! Trailers: fields that come too late to say certain things (RFC 9110, section 6.5.1).
+
+use crate::context::untrusted;
+use crate::proxy::head::Head;
+
+/// Fields that frame or route a message, or say who asks: of no use behind a body but to
+/// servers that merge trailers into the fields, and there of harm.
+const FORBIDDEN: &[&str] = &[
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "max-forwards",
+    "proxy-authorization",
+    "proxy-connection",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-real-ip",
+];
+
+/// Beginnings of names that say who asks.
+const IDENTITY: &[&str] = &["impersonate-", "x-forwarded-", "x-remote-"];
+
+/// Takes off a request's trailers what its fields say, and context, whoever is trusted.
+pub fn strip_request(trailers: &mut impl Head) {
+    trailers.remove_if(|name| {
+        untrusted::is_context(name)
+            || FORBIDDEN.contains(&name)
+            || IDENTITY.iter().any(|start| name.starts_with(start))
+    });
+}
+
+/// Takes off a response's trailers what its fields say.
+pub fn strip_response(trailers: &mut impl Head) {
+    trailers.remove_if(|name| FORBIDDEN.contains(&name));
+}

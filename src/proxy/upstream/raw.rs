@@ -1,0 +1,67 @@
+//! HTTP/1.1 connections of the relay that wait for their next request.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Instant;
+
+use crate::listen::stream::Stream;
+
+/// Idle connections kept per worker and upstream.
+const MAX_IDLE: usize = 256;
+
+/// How long an idle connection is kept. Below the common servers' own limits (nginx 75 s).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Idle connections, the last used first.
+#[derive(Default)]
+pub struct Pool {
+    idle: RefCell<Vec<Idle>>,
+}
+
+struct Idle {
+    io: Stream,
+    since: Instant,
+}
+
+impl Pool {
+    /// The last used connection that is open and silent.
+    pub fn take(&self) -> Option<Stream> {
+        loop {
+            let mut idle = self.idle.borrow_mut().pop()?;
+            if is_silent(&mut idle.io) {
+                return Some(idle.io);
+            }
+        }
+    }
+
+    /// Keeps a connection whose response was read to its end.
+    pub fn put(&self, io: Stream) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle {
+                io,
+                since: Instant::now(),
+            });
+        }
+    }
+
+    /// Closes connections that have been idle too long, or were closed by the upstream.
+    pub fn sweep(&self) {
+        self.idle
+            .borrow_mut()
+            .retain_mut(|idle| idle.since.elapsed() < IDLE_TIMEOUT && is_silent(&mut idle.io));
+    }
+}
+
+/// Whether nothing came on an idle connection: its end and unasked bytes both make it useless.
+fn is_silent(io: &mut Stream) -> bool {
+    let mut byte = [0];
+    let mut buf = ReadBuf::new(&mut byte);
+    Pin::new(io)
+        .poll_read(&mut Context::from_waker(Waker::noop()), &mut buf)
+        .is_pending()
+}
