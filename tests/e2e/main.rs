@@ -13,4 +13,5 @@ mod wire;
 
 mod etcd;
 mod grpc;
+mod outage;
 mod smoke;
