@@ -26,11 +26,11 @@ use super::upstream::{Lease, Need, Version as Spoken};
 use super::{refuse, target};
 use crate::span::record::{Direction, Fault, Outcome};
 
-/// Serves one request. An error resets the caller's stream with the upstream's code.
+/// Serves one request. An error resets the caller's stream with its code.
 pub async fn serve(
     connection: Rc<Connection>,
     mut request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, hyper::Error> {
+) -> Result<Response<ResponseBody>, h2::Error> {
     let start = Instant::now();
     let open = connection.activity.begin();
     let listener = connection.slot.current();
@@ -120,6 +120,9 @@ fn outgoing(
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let mut body = RequestBody::relay(body, traced.strip_trailers);
+    if parts.version == Version::HTTP_2 {
+        body.framed();
+    }
     if let Some(counter) = exchange.request_counter() {
         body.count(counter);
     }
@@ -243,17 +246,16 @@ fn fail(
     http2: bool,
     mut exchange: Exchange,
     open: Open,
-) -> Result<Response<ResponseBody>, hyper::Error> {
+) -> Result<Response<ResponseBody>, h2::Error> {
     exchange.record(|record| record.resends = failure.resends);
-    match failure.error {
-        Some(error) if http2 && failure.fault == Fault::StreamReset => {
-            exchange.end(Outcome::Upstream(failure.fault));
-            Err(error)
+    let outcome = Outcome::Upstream(failure.fault);
+    let code = failure.error.as_ref().and_then(forward::reset_code);
+    match code {
+        Some(code) if http2 => {
+            exchange.end(outcome);
+            Err(code.into())
         }
-        _ => {
-            let outcome = Outcome::Upstream(failure.fault);
-            Ok(local(failure.fault, outcome, grpc, exchange, open))
-        }
+        _ => Ok(local(failure.fault, outcome, grpc, exchange, open)),
     }
 }
 
