@@ -23,6 +23,7 @@ mod egress;
 mod etcd;
 mod forwarded;
 mod grpc;
+mod outage;
 mod pairings;
 mod proxy_protocol;
 mod sampling;
