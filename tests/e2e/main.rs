@@ -16,3 +16,5 @@ mod wire;
 mod bodies;
 mod pairings;
 mod smoke;
+mod sockets;
+mod tls;
