@@ -31,3 +31,5 @@ mod smoke;
 mod smuggling;
 mod untrusted;
 mod w3c;
+mod sockets;
+mod tls;
