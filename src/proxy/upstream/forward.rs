@@ -14,7 +14,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
-use super::{Checkout, Lease, Need, Upstream, Version};
+use super::{Checkout, Lease, Need, Upstream, Version, connect};
 use crate::proxy::body::RequestBody;
 use crate::proxy::gate::Gate;
 use crate::proxy::{http1, target};
@@ -273,6 +273,11 @@ fn unprocessed(error: &h2::Error, idempotent: bool) -> bool {
 
 /// The HTTP/2 error beneath the engine's, if there is one.
 pub fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    beneath(error)
+}
+
+/// The first error of a type among the causes of the engine's.
+fn beneath<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(found) = cause.downcast_ref() {
@@ -301,6 +306,7 @@ pub fn fault(error: &hyper::Error) -> Fault {
         Some(error) if error.is_library() => Fault::Protocol,
         Some(_) => Fault::ConnectionClosed,
         None if error.is_parse() => Fault::Protocol,
+        None if beneath(error).is_some_and(connect::is_tls) => Fault::Tls,
         None => Fault::ConnectionClosed,
     }
 }

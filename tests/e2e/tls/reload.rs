@@ -25,6 +25,12 @@ fn listener(component: &Component, directory: &TempDir) -> String {
     )
 }
 
+/// A proxy from a file that is there, so that it can be read again.
+fn start(directory: &TempDir, yaml: &str) -> Proxy {
+    let file = directory.file("tracegate.yaml", document(yaml));
+    Proxy::start_file(file, yaml)
+}
+
 /// Puts a certificate where Kubernetes would: another directory, and a link that is swapped.
 fn publish(directory: &TempDir, issued: &Issued, version: &str) {
     std::fs::create_dir(directory.join(version)).expect("a directory");
@@ -54,7 +60,7 @@ fn a_swapped_certificate_is_served_to_new_connections_and_old_ones_go_on() {
     let [first, second] = [(), ()].map(|()| authority.issue(&["a.example"]));
     publish(&directory, &first, "1");
     let component = Component::start();
-    let proxy = Proxy::start(&listener(&component, &directory));
+    let proxy = start(&directory, &listener(&component, &directory));
     block_on(async {
         let mut old = Vec::new();
         for alpn in [&["h2"], &["http/1.1"]] {
@@ -82,9 +88,7 @@ fn a_hangup_reloads_certificates() {
     let [first, second] = [(), ()].map(|()| authority.issue(&["a.example"]));
     publish(&directory, &first, "1");
     let component = Component::start();
-    let yaml = listener(&component, &directory);
-    let file = directory.file("tracegate.yaml", document(&yaml));
-    let proxy = Proxy::start_file(file, &yaml);
+    let proxy = start(&directory, &listener(&component, &directory));
     publish(&directory, &second, "2");
     proxy.signal(Signal::Hangup);
     block_on(until_served(proxy.at(0), &authority, &second));
@@ -119,7 +123,7 @@ fn an_upstreams_authority_is_reloaded() {
     let secured = Secured::start(&["h2", "http/1.1"], None);
     secured.directory.file("ca.pem", Authority::new().pem());
     let upstream = secured.upstream("", ", serverName: component.example");
-    let proxy = Proxy::start(&proxy::quiet(&upstream, ""));
+    let proxy = start(&secured.directory, &proxy::quiet(&upstream, ""));
     block_on(async {
         let mut caller = Caller::tcp(proxy.at(0), Speaks::Http1).await;
         assert_eq!(caller.get("/").await.status, 502);

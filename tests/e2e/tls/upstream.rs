@@ -69,6 +69,23 @@ async fn tell(request: Request<Incoming>) -> Response<Body> {
 
 const NAMED: &str = ", serverName: component.example";
 
+/// Asks through a proxy with this upstream; status, and `error.type` of the span.
+fn fail(upstream: &str, down: Speaks) -> (u16, Option<String>) {
+    let receiver = Receiver::start(receiver::Speaks::Grpc);
+    let yaml = proxy::ingress("http://replaced", receiver.endpoint(), "");
+    let proxy = Proxy::start(&yaml.replace("{url: \"http://replaced\"}", upstream));
+    let answer = block_on(async { Caller::tcp(proxy.at(0), down).await.get("/").await });
+    proxy.stop();
+    let span = receiver.wait_for_spans(1).remove(0);
+    let error = receiver::attribute(&span.attributes, "error.type");
+    (answer.status, error)
+}
+
+/// What [`fail`] says of an upstream that TLS can't be agreed on with.
+fn no_tls() -> (u16, Option<String>) {
+    (502, Some("tls_error".to_owned()))
+}
+
 /// Asks through a proxy with this upstream; status and text.
 fn ask(upstream: &str, down: Speaks) -> (u16, String) {
     let proxy = Proxy::start(&proxy::quiet(upstream, ""));
@@ -95,17 +112,8 @@ fn an_upstream_of_an_unknown_authority_gets_no_request_and_the_span_says_why() {
     secured.directory.file("ca.pem", Authority::new().pem());
     for down in Speaks::BOTH {
         for protocol in ["auto", "http1", "http2"] {
-            let receiver = Receiver::start(receiver::Speaks::Grpc);
             let upstream = secured.upstream(&format!(", protocol: {protocol}"), NAMED);
-            let yaml = proxy::ingress("http://replaced", receiver.endpoint(), "");
-            let yaml = yaml.replace("{url: \"http://replaced\"}", &upstream);
-            let proxy = Proxy::start(&yaml);
-            let answer = block_on(async { Caller::tcp(proxy.at(0), down).await.get("/").await });
-            assert_eq!(answer.status, 502, "{protocol}, {down:?}");
-            proxy.stop();
-            let span = receiver.wait_for_spans(1).remove(0);
-            let error = receiver::attribute(&span.attributes, "error.type");
-            assert_eq!(error.as_deref(), Some("tls_error"), "{protocol}, {down:?}");
+            assert_eq!(fail(&upstream, down), no_tls(), "{protocol}, {down:?}");
         }
     }
     assert_eq!(secured.server.connections(), 0);
@@ -125,13 +133,16 @@ fn a_client_certificate_is_presented_to_an_upstream_that_requires_one() {
             "{text}"
         );
 
-        let (status, text) = ask(&secured.upstream("", NAMED), Speaks::Http1);
-        assert_eq!(status, 502, "without a certificate, {alpn}: {text}");
         let stranger = Authority::new().issue(&["proxy"]);
         let stranger = stranger.write(&secured.directory, "stranger");
         let tls = format!("{NAMED}, {}", files(&stranger));
-        let (status, text) = ask(&secured.upstream("", &tls), Speaks::Http1);
-        assert_eq!(status, 502, "with a stranger's, {alpn}: {text}");
+        for (tls, what) in [(NAMED, "none"), (&tls, "a stranger's")] {
+            for protocol in ["auto", if alpn == "h2" { "http2" } else { "http1" }] {
+                let upstream = secured.upstream(&format!(", protocol: {protocol}"), tls);
+                let failed = fail(&upstream, Speaks::Http1);
+                assert_eq!(failed, no_tls(), "{what}, {alpn} by {protocol}");
+            }
+        }
     }
 }
 
