@@ -203,7 +203,11 @@ impl App {
     fn accept(&mut self, workers: &Rc<Vec<worker::Handle>>) -> Result<(), StartError> {
         for (index, bound) in std::mem::take(&mut self.bound).into_iter().enumerate() {
             let listener = &self.config.listeners[index].listen;
-            tracing::info!(name = %listener.name, address = %bound, "listening");
+            let address = match bound.local_addr() {
+                Ok(Some(address)) => address.to_string(),
+                _ => bound.to_string(),
+            };
+            tracing::info!(name = %listener.name, address, "listening");
             let door = accept::Door {
                 index,
                 limit: listener.limits.max_connections,

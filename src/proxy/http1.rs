@@ -24,14 +24,19 @@ fn join_cookies(parts: &mut Parts) {
     }
 }
 
-/// A body of unknown length is said to be one: for some methods the engine would drop it.
+/// Says how long the body is where HTTP/2 needn't. Of unknown length: chunked, for all methods,
+/// as the engine would drop it for some. None where one is usual: zero (RFC 9110, section 8.6).
 fn frame(parts: &mut Parts, body: &impl Body) {
-    let framed = body.is_end_stream()
-        || parts.method == Method::CONNECT
-        || parts.headers.contains_key(header::CONTENT_LENGTH);
-    if !framed {
+    let method = &parts.method;
+    if method == Method::CONNECT || parts.headers.contains_key(header::CONTENT_LENGTH) {
+        return;
+    }
+    if !body.is_end_stream() {
         let chunked = HeaderValue::from_static("chunked");
         parts.headers.set(header::TRANSFER_ENCODING, chunked);
+    } else if [Method::POST, Method::PUT, Method::PATCH].contains(method) {
+        let zero = HeaderValue::from_static("0");
+        parts.headers.set(header::CONTENT_LENGTH, zero);
     }
 }
 
@@ -64,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn only_bodies_of_unknown_length_are_chunked() {
+    fn bodies_of_unknown_length_are_chunked_and_missing_ones_have_none() {
         let body = Full::<Bytes>::from("x").map_frame(|frame| frame);
         for (method, length, chunked) in [
             ("GET", None, true),
@@ -80,7 +85,9 @@ mod tests {
             let found = parts.headers.contains_key("transfer-encoding");
             assert_eq!(found, chunked, "{method}, {length:?}");
         }
-        let parts = prepared(Request::builder(), &Empty::<Bytes>::new());
-        assert!(parts.headers.is_empty());
+        let none = Empty::<Bytes>::new();
+        assert!(prepared(Request::builder(), &none).headers.is_empty());
+        let parts = prepared(Request::builder().method("PUT"), &none);
+        assert_eq!(parts.headers["content-length"], "0");
     }
 }

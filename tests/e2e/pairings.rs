@@ -11,9 +11,6 @@ mod versions;
 use super::caller::Speaks;
 use super::proxy::{self, Proxy};
 
-/// A collector nobody runs: these tests look at messages alone.
-const NO_COLLECTOR: &str = "http://127.0.0.1:1";
-
 /// Caller's and upstream's versions.
 const PAIRINGS: [(Speaks, Speaks); 4] = [
     (Speaks::Http1, Speaks::Http1),
@@ -24,14 +21,11 @@ const PAIRINGS: [(Speaks, Speaks); 4] = [
 
 /// A proxy that speaks `upstream` with the component at `url`, whatever the caller speaks.
 fn towards(url: &str, upstream: Speaks) -> Proxy {
-    towards_with(url, upstream, "", "")
+    towards_with(url, upstream, "")
 }
 
-/// The same, with more keys of the upstream (`, key: value`) and of the listener.
-fn towards_with(url: &str, upstream: Speaks, more_upstream: &str, more: &str) -> Proxy {
-    let upstream = format!(
-        "{url}\", protocol: {}{more_upstream}, connectTimeout: \"5s",
-        upstream.name()
-    );
-    Proxy::start(&proxy::ingress(&upstream, NO_COLLECTOR, more))
+/// The same, with more keys of the upstream, each with a comma before it.
+fn towards_with(url: &str, upstream: Speaks, more: &str) -> Proxy {
+    let upstream = format!("{{url: \"{url}\", protocol: {}{more}}}", upstream.name());
+    Proxy::start(&proxy::quiet(&upstream, ""))
 }

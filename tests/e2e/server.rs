@@ -165,7 +165,12 @@ where
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().auto_date_header(false);
-        builder.http2().auto_date_header(false);
+        // One stuck stream must not stop the others: that would be the component's doing.
+        builder
+            .http2()
+            .auto_date_header(false)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(1 << 26);
         let _ = builder
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .await;

@@ -283,6 +283,17 @@ pub fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     None
 }
 
+/// The code to reset the caller's stream with: the upstream's own, or REFUSED_STREAM if the
+/// upstream took leave without having processed the request (RFC 9113, section 8.7): then the
+/// caller may send it again, which is not possible here once a body has been relayed.
+pub fn reset_code(error: &hyper::Error) -> Option<h2::Reason> {
+    let error = h2_error(error)?;
+    if error.is_reset() {
+        return error.reason();
+    }
+    unprocessed(error, false).then_some(h2::Reason::REFUSED_STREAM)
+}
+
 /// What an engine's error says of the upstream.
 pub fn fault(error: &hyper::Error) -> Fault {
     match h2_error(error) {

@@ -109,32 +109,6 @@ fn options_of_everything_passes_in_every_pairing() {
     }
 }
 
-/// RFC 9112, section 3.2.4: the last proxy makes it `*`.
-#[test]
-fn options_of_an_absolute_form_without_a_path_asks_for_everything() {
-    let component = Component::start();
-    let mut count = 0;
-    for up in Speaks::BOTH {
-        let proxy = towards(&component.url(), up);
-        for (target, expected) in [
-            ("http://example.com", "*"),
-            ("http://example.com:8080", "*"),
-            ("http://example.com/", "/"),
-            ("http://example.com/a", "/a"),
-        ] {
-            let answer = wire::exchange(
-                proxy.at(0),
-                &format!("OPTIONS {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
-            );
-            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-            count += 1;
-            let seen = last(&component, count);
-            let reached = seen.uri.path_and_query().map(|p| p.as_str());
-            assert_eq!(reached, Some(expected), "{target} to {up:?}");
-        }
-    }
-}
-
 #[test]
 fn http_1_0_is_served_with_and_without_a_host() {
     let component = Component::start();

@@ -1,15 +1,16 @@
 //! Which version is spoken where: `protocol` on either side, over cleartext.
 
-use super::NO_COLLECTOR;
 use crate::caller::{Caller, Speaks, block_on};
 use crate::component::Component;
 use crate::proxy::{self, Proxy};
 use crate::wire::Wire;
 
 fn start(component: &Component, listener: &str, upstream: &str) -> Proxy {
-    let upstream = format!("{}\", protocol: \"{upstream}", component.url());
-    let more = format!("  protocol: {listener}\n");
-    Proxy::start(&proxy::ingress(&upstream, NO_COLLECTOR, &more))
+    let upstream = format!("{{url: \"{}\", protocol: {upstream}}}", component.url());
+    Proxy::start(&proxy::quiet(
+        &upstream,
+        &format!("  protocol: {listener}\n"),
+    ))
 }
 
 #[test]
