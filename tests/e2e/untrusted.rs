@@ -35,6 +35,26 @@ fn listed() -> Vec<String> {
         .map(|(name, starts)| if starts { name + "-x-1" } else { name })
         .collect();
     assert!(names.len() > 40, "the list is read as it is written");
+    for promised in [
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "b3",
+        "xb3-x-1",
+        "ubertraceid",
+        "uberctx-x-1",
+        "xdatadog-x-1",
+        "xamzntraceid",
+        "xcloudtracecontext",
+        "grpctracebin",
+        "sw3",
+        "sw6",
+        "sw8-x-1",
+        "sentrytrace",
+        "xotspancontext",
+    ] {
+        assert!(names.iter().any(|name| name == promised), "{promised}");
+    }
     names
 }
 
