@@ -160,7 +160,10 @@ enum Broken {
     /// Nobody listens.
     Down(String),
     /// Connections are taken by the system, and nobody ever answers.
-    Silent(String, std::net::TcpListener),
+    Silent(
+        String,
+        #[expect(dead_code, reason = "held so that the port stays taken")] std::net::TcpListener,
+    ),
     /// A collector that behaves badly.
     Unwell(Receiver, &'static str),
 }
