@@ -6,6 +6,7 @@ pub mod connection;
 pub mod describe;
 pub mod exchange;
 pub mod forwarded;
+pub mod framing;
 pub mod gate;
 pub mod head;
 pub mod hop;

@@ -1,5 +1,6 @@
 //! A sampled request's record as it begins: who asked whom for what.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use http::header::{self, HeaderMap};
@@ -21,14 +22,13 @@ pub fn begin(
     start: Instant,
 ) -> Box<Record> {
     let settings = &listener.settings;
-    let upstream = &settings.upstream;
-    let (tls, port) = match settings.direction {
-        Direction::Ingress => (connection.tls, connection.local.map(|a| a.port())),
-        Direction::Egress => (upstream.tls.is_some(), upstream_port(&upstream.target)),
+    let tls = match settings.direction {
+        Direction::Ingress => connection.tls,
+        Direction::Egress => settings.upstream.tls.is_some(),
     };
     let scheme = if tls { "https" } else { "http" };
-    let authority = authority(parts, listener);
-    let (host, named_port) = split(&authority);
+    let grpc = super::service::is_grpc(parts);
+    let (host, port) = server(connection, listener, parts, grpc);
     let ingress = settings.direction == Direction::Ingress;
     Box::new(Record {
         trace_id: span.trace_id,
@@ -44,8 +44,8 @@ pub fn begin(
         end: start,
         method: text(parts.method.as_str()),
         scheme,
-        host: (!host.is_empty()).then(|| text(host)),
-        port: named_port.or(port),
+        host: (!host.is_empty()).then(|| text(&host)),
+        port,
         path: text(parts.uri.path()),
         query: parts.uri.query().map(text),
         user_agent: field(&parts.headers, &header::USER_AGENT),
@@ -56,7 +56,7 @@ pub fn begin(
             Version::HTTP_2 => "2",
             _ => "1.1",
         },
-        grpc: super::service::is_grpc(parts),
+        grpc,
         status: None,
         grpc_status: None,
         outcome: Outcome::Done,
@@ -72,17 +72,49 @@ pub fn field(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
     headers.get(name)?.to_str().ok().map(text)
 }
 
-/// The host the request names, or the one that replaces it.
-fn authority(parts: &Parts, listener: &Listener) -> String {
-    let replaced = match listener.settings.direction {
-        Direction::Egress => listener.settings.upstream.host.as_ref(),
-        Direction::Ingress => None,
+/// Host and port the request is for: as named, or what replaces the name.
+///
+/// A component pointed at an egress listener names the listener; what it means is the upstream.
+fn server(
+    connection: &Connection,
+    listener: &Listener,
+    parts: &Parts,
+    grpc: bool,
+) -> (String, Option<u16>) {
+    let upstream = &listener.settings.upstream;
+    let named = parts.headers.get(header::HOST);
+    let (value, default) = match listener.settings.direction {
+        Direction::Ingress => (named, connection.local.map(|a| a.port())),
+        Direction::Egress => (
+            upstream.host.as_ref().or(named),
+            upstream_port(&upstream.target),
+        ),
     };
-    replaced
-        .or_else(|| parts.headers.get(header::HOST))
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .to_owned()
+    let value = value.and_then(|value| value.to_str().ok());
+    let (host, port) = split(value.unwrap_or_default());
+    let replaceable = listener.settings.direction == Direction::Egress && upstream.host.is_none();
+    if replaceable && names_listener(host, port, connection.local, grpc) {
+        match &upstream.target {
+            Target::Tcp { host, port } => return (host.clone(), Some(*port)),
+            // An HTTP URL has no place for a socket's path.
+            Target::Unix(path) if grpc => return (path.display().to_string(), None),
+            Target::Unix(_) => {}
+        }
+    }
+    (host.to_owned(), port.or(default))
+}
+
+/// Whether an authority is nothing but the address the caller connected to.
+///
+/// gRPC libraries make up a name where they connect to a unix socket.
+fn names_listener(host: &str, port: Option<u16>, local: Option<SocketAddr>, grpc: bool) -> bool {
+    let Some(local) = local else {
+        return grpc || host.is_empty();
+    };
+    let ip = local.ip().to_canonical();
+    let same = host.parse().is_ok_and(|named: IpAddr| named == ip)
+        || (ip.is_loopback() && host.eq_ignore_ascii_case("localhost"));
+    host.is_empty() || (same && port == Some(local.port()))
 }
 
 /// `host:port` apart; the brackets of an IPv6 address go.
@@ -104,5 +136,93 @@ const fn upstream_port(target: &Target) -> Option<u16> {
     match target {
         Target::Tcp { port, .. } => Some(*port),
         Target::Unix(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listeners_own_address_is_no_servers_name() {
+        let at = |text: &str| Some(text.parse().unwrap());
+        for (host, port, local, grpc, expected, why) in [
+            (
+                "127.0.0.1",
+                Some(2379),
+                at("127.0.0.1:2379"),
+                true,
+                true,
+                "the address",
+            ),
+            (
+                "localhost",
+                Some(2379),
+                at("127.0.0.1:2379"),
+                true,
+                true,
+                "its name",
+            ),
+            (
+                "localhost",
+                Some(2379),
+                at("[::1]:2379"),
+                false,
+                true,
+                "of the other family",
+            ),
+            (
+                "10.0.0.1",
+                Some(80),
+                at("[::ffff:10.0.0.1]:80"),
+                false,
+                true,
+                "mapped",
+            ),
+            (
+                "",
+                None,
+                at("127.0.0.1:2379"),
+                false,
+                true,
+                "no name at all",
+            ),
+            (
+                "etcd",
+                Some(2379),
+                at("127.0.0.1:2379"),
+                true,
+                false,
+                "a name of its own",
+            ),
+            (
+                "127.0.0.1",
+                Some(80),
+                at("127.0.0.1:2379"),
+                true,
+                false,
+                "another port",
+            ),
+            (
+                "127.0.0.1",
+                None,
+                at("127.0.0.1:2379"),
+                true,
+                false,
+                "the default port",
+            ),
+            (
+                "localhost",
+                Some(80),
+                at("10.0.0.1:80"),
+                false,
+                false,
+                "another address",
+            ),
+            ("localhost", None, None, true, true, "made up for a socket"),
+            ("docker", None, None, false, false, "a name over a socket"),
+        ] {
+            assert_eq!(names_listener(host, port, local, grpc), expected, "{why}");
+        }
     }
 }

@@ -125,20 +125,27 @@ impl Upstream {
         &self.settings
     }
 
-    /// A connection for one request: kept ones first.
+    /// A connection that is there already, without waiting.
     ///
     /// `fresh` refuses HTTP/1.1 connections that were used before.
+    pub fn at_hand(&self, need: Need, fresh: bool) -> Option<Checkout> {
+        match self.version(need)? {
+            Version::Http1 if fresh => None,
+            Version::Http1 => self.h1.ready().map(Checkout::Http1),
+            Version::Http2 => self.h2.free().map(Checkout::Http2),
+        }
+    }
+
+    /// A connection for one request, after [`Upstream::at_hand`] had none: waited for or made.
     pub async fn checkout(&self, need: Need, fresh: bool) -> Result<Checkout, Fault> {
         match self.version(need) {
             Some(Version::Http1) => {
-                if !fresh && let Some(kept) = self.h1.take().await {
+                if !fresh && let Some(kept) = self.h1.settled().await {
                     return Ok(Checkout::Http1(kept));
                 }
                 let connected = self.dialer.dial(Some(Version::Http1)).await?;
-                self.h1
-                    .open(&self.dialer, connected.io)
-                    .await
-                    .map(Checkout::Http1)
+                let opened = self.h1.open(&self.dialer, connected.io).await;
+                opened.map(Checkout::Http1)
             }
             Some(Version::Http2) => match self.h2.take().await {
                 Ok(stream) => Ok(Checkout::Http2(stream)),

@@ -1,6 +1,5 @@
 //! A whole proxy, started in-process from YAML as a user would write it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -26,14 +25,24 @@ impl Proxy {
         Self::start_file(PathBuf::from("test.yaml"), yaml)
     }
 
+    /// The same, with an environment.
+    pub fn start_in(environment: &[(&str, &str)], yaml: &str) -> Self {
+        Self::launch(PathBuf::from("test.yaml"), yaml, environment)
+    }
+
     /// The same, from a file that exists, so that it can be changed and reloaded.
     pub fn start_file(path: PathBuf, yaml: &str) -> Self {
+        Self::launch(path, yaml, &[])
+    }
+
+    fn launch(path: PathBuf, yaml: &str, environment: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let source = Source {
             file: Some(FileText {
                 path,
                 text: document(yaml),
             }),
-            environment: BTreeMap::new(),
+            environment: environment.iter().map(owned).collect(),
             flags: Flags::default(),
         };
         let loaded = match config::load(&source, Strictness::Check) {
@@ -84,6 +93,13 @@ impl Proxy {
         self.signals.blocking_send(signal).expect("it runs");
     }
 
+    /// Drains, waits for the end and returns the exporter's last figures.
+    pub fn stop_with_status(self) -> std::sync::Arc<tracegate::export::Status> {
+        let status = std::sync::Arc::clone(&self.status);
+        self.stop();
+        status
+    }
+
     /// Drains and waits for the end.
     pub fn stop(mut self) -> Ended {
         self.drain.request();
@@ -120,6 +136,19 @@ pub fn egress(upstream: &str, collector: &str, more: &str) -> String {
     listener("egress", upstream, collector, more)
 }
 
+/// Any listeners, any `tracing`: both as they stand in a file, with their own indentation.
+pub fn custom(tracing: &str, listeners: &str) -> String {
+    format!(
+        "service: {{name: test}}
+tracing:
+{tracing}
+workers: 1
+drainTimeout: 5s
+listeners:
+{listeners}"
+    )
+}
+
 /// One ingress listener in front of `upstream` (the value of that key) whose spans nobody wants.
 pub fn quiet(upstream: &str, more: &str) -> String {
     format!(
@@ -135,6 +164,18 @@ listeners:
 }
 
 fn listener(direction: &str, upstream: &str, collector: &str, more: &str) -> String {
+    let upstream = format!("{{url: \"{upstream}\"}}");
+    listening(direction, "127.0.0.1:0", &upstream, collector, more)
+}
+
+/// One listener with an address of its own; `upstream` is YAML in one line.
+pub fn listening(
+    direction: &str,
+    bind: &str,
+    upstream: &str,
+    collector: &str,
+    more: &str,
+) -> String {
     format!(
         "service: {{name: test}}
 tracing:
@@ -144,9 +185,9 @@ workers: 1
 drainTimeout: 5s
 listeners:
 - name: {direction}
-  bind: 127.0.0.1:0
+  bind: {bind}
   direction: {direction}
-  upstream: {{url: \"{upstream}\"}}
+  upstream: {upstream}
 {more}"
     )
 }

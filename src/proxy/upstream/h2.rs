@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -51,7 +52,8 @@ struct Shared {
 
 /// What is known of a connection.
 struct Connection {
-    engine: RefCell<Engine>,
+    /// Gone once the connection has ended.
+    engine: RefCell<Option<Engine>>,
     streams: Cell<usize>,
     closed: Cell<bool>,
     /// Its change is also notified when the connection has closed.
@@ -127,7 +129,8 @@ impl Pool {
         Ok(checkout)
     }
 
-    fn free(&self) -> Option<Checkout> {
+    /// A place on an open connection.
+    pub fn free(&self) -> Option<Checkout> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|c| !c.connection.closed.get() && !c.sender.is_closed());
         connections
@@ -180,7 +183,7 @@ impl Pool {
             .await
             .map_err(|_| Fault::Connect)?;
         let connection = Rc::new(Connection {
-            engine: RefCell::new(engine),
+            engine: RefCell::new(Some(engine)),
             streams: Cell::new(0),
             closed: Cell::new(false),
             seen,
@@ -229,8 +232,10 @@ impl Shared {
 impl Connection {
     /// Streams the upstream allows; 0 until its SETTINGS have come.
     fn allowed(&self) -> usize {
-        let engine = self.engine.try_borrow();
-        engine.map_or(0, |engine| engine.current_max_send_streams())
+        let Ok(engine) = self.engine.try_borrow() else {
+            return 0;
+        };
+        engine.as_ref().map_or(0, Engine::current_max_send_streams)
     }
 
     /// Resolves when the upstream's SETTINGS have come, or nothing can come any more.
@@ -241,10 +246,26 @@ impl Connection {
     }
 }
 
+/// Ends what is known of a connection when dropped: what is still queued in its engine goes
+/// back to the requests that wait for it.
+struct Driver(Rc<Connection>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.closed.set(true);
+        let engine = self.0.engine.take();
+        drop(engine);
+        self.0.seen.changed.notify_waiters();
+    }
+}
+
 /// Runs a connection to its end.
 async fn drive(connection: Rc<Connection>) {
+    let driver = Driver(connection);
     // How it ended is told to the requests that were under way.
-    let _ = poll_fn(|cx| Pin::new(&mut *connection.engine.borrow_mut()).poll(cx)).await;
-    connection.closed.set(true);
-    connection.seen.changed.notify_waiters();
+    poll_fn(|cx| match &mut *driver.0.engine.borrow_mut() {
+        Some(engine) => Pin::new(engine).poll(cx).map(|_| ()),
+        None => Poll::Ready(()),
+    })
+    .await;
 }
