@@ -22,7 +22,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## run everything embedded: component, proxy, traffic, trace viewer
+demo: ## run everything embedded: components, proxies, traffic, spans in the terminal
 	$(CARGO) run --release --locked -- demo
 
 .PHONY: build

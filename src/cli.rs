@@ -3,6 +3,7 @@
 //! 0 clean stop, 78 configuration, 69 a listener could not bind, 1 anything else.
 
 mod check;
+mod demo;
 mod run;
 
 use std::process::ExitCode;
@@ -30,9 +31,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the proxy, from a file or for one listener given by flags
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Validate a configuration and say every fault, with file, line and field
     Check(check::Arguments),
+    /// Show what it does: components, proxies and traffic embedded, spans in the terminal
+    Demo(demo::Arguments),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -56,11 +59,17 @@ pub fn run() -> ExitCode {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
     };
-    if let Err(error) = logging::init(format, arguments.log.as_deref()) {
+    let filter = arguments.log.as_deref().or(match arguments.command {
+        // The demo's output is its spans; what its proxies say would tear them apart.
+        Command::Demo(_) if std::env::var_os("RUST_LOG").is_none() => Some("warn"),
+        _ => None,
+    });
+    if let Err(error) = logging::init(format, filter) {
         eprintln!("tracegate: no logging: {error}");
     }
     match arguments.command {
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
     }
 }

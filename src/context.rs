@@ -4,6 +4,7 @@
 
 pub mod baggage;
 pub mod extract;
+mod hex;
 pub mod ids;
 pub mod ot;
 pub mod traceparent;

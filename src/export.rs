@@ -17,6 +17,7 @@ use crate::span::semconv::Converter;
 
 pub mod batch;
 mod console;
+mod memory;
 mod otlp;
 mod pace;
 mod resource;

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod app;
 pub mod config;
 pub mod context;
+pub mod demo;
 pub mod export;
 pub mod lifecycle;
 pub mod listen;

@@ -145,9 +145,13 @@ const WORK: &str = "TRACEGATE_TEST_WORK";
 const REQUESTS: u64 = 2_000;
 
 /// Most instructions of a decision; without optimisation nothing is inlined.
-const DECISION: u64 = if cfg!(debug_assertions) { 2_000 } else { 60 };
+const DECISION: u64 = if cfg!(debug_assertions) { 2_000 } else { 150 };
 /// Most instructions of parse, judge, decide and format.
-const REQUEST: u64 = if cfg!(debug_assertions) { 20_000 } else { 800 };
+const REQUEST: u64 = if cfg!(debug_assertions) {
+    50_000
+} else {
+    1_500
+};
 
 /// Not a test by itself: what the child under valgrind runs.
 #[test]

@@ -13,6 +13,9 @@ use tracegate::listen::bind::Inherited;
 /// What `run` takes. Values are validated with the rest of the configuration, so that a mistake
 /// reads the same wherever it stands.
 #[derive(Args)]
+#[command(
+    override_usage = "tracegate run --config FILE\n       tracegate run --listen ADDR --upstream URL [OPTIONS]"
+)]
 pub struct Arguments {
     /// Configuration file; config/reference.yaml shows every key
     #[arg(long, value_name = "FILE")]
@@ -142,7 +145,7 @@ fn complain(path: &Path, error: &io::Error) {
 }
 
 /// A panic ends one task; the log says where it happened.
-fn log_panics() {
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let at = info.location().map(ToString::to_string).unwrap_or_default();
         let payload = info.payload_as_str().unwrap_or("no message");

@@ -1,6 +1,7 @@
 //! OpenTelemetry's member of `tracestate`, `ot=th:…;rv:…` (TraceState handling, Development).
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use super::ids::TraceId;
 
@@ -8,19 +9,23 @@ use super::ids::TraceId;
 pub const MAX_LEN: usize = 256;
 
 /// A number of 56 bits: what thresholds and randomness are made of.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct U56(u64);
+///
+/// Kept with a bit above the 56 set, so that an `Option` of it is one word.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct U56(NonZeroU64);
 
 impl U56 {
     /// Hexadecimal digits of a number written in full.
     pub const DIGITS: usize = 14;
     /// The largest number.
-    pub const MAX: Self = Self((1 << 56) - 1);
+    pub const MAX: Self = Self::low(u64::MAX);
+
+    const MARK: u64 = 1 << 56;
 
     /// `None` if the value needs more than 56 bits.
     pub const fn new(value: u64) -> Option<Self> {
-        if value <= Self::MAX.0 {
-            Some(Self(value))
+        if value < Self::MARK {
+            Some(Self::low(value))
         } else {
             None
         }
@@ -28,7 +33,11 @@ impl U56 {
 
     /// The low 56 bits of a value.
     pub const fn low(value: u64) -> Self {
-        Self(value & Self::MAX.0)
+        let marked = value & (Self::MARK - 1) | Self::MARK;
+        match NonZeroU64::new(marked) {
+            Some(marked) => Self(marked),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// The randomness of a trace id: its right-most 56 bits (W3C Trace Context Level 2).
@@ -38,13 +47,13 @@ impl U56 {
 
     /// The number.
     pub const fn get(self) -> u64 {
-        self.0
+        self.0.get() & (Self::MARK - 1)
     }
 }
 
 impl fmt::Debug for U56 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:014x}", self.0)
+        write!(f, "{:014x}", self.get())
     }
 }
 
@@ -119,10 +128,14 @@ impl OtText {
 
     /// The first `digits` of the fourteen.
     fn push_hex(&mut self, value: U56, digits: usize) {
-        for digit in 0..digits {
-            let nibble = value.get() >> (4 * (U56::DIGITS - 1 - digit)) & 0x0f;
-            self.push(&[b"0123456789abcdef"[nibble as usize]]);
+        let mut text = [0; U56::DIGITS];
+        let mut rest = value.get();
+        for place in (0..U56::DIGITS).rev() {
+            let digit = (rest & 0x0f) as u8;
+            text[place] = digit + b'0' + if digit > 9 { b'a' - b'9' - 1 } else { 0 };
+            rest >>= 4;
         }
+        self.push(text.get(..digits).unwrap_or(&text));
     }
 }
 
@@ -145,13 +158,13 @@ pub fn parse_th(text: &str) -> Option<U56> {
         return None;
     }
     let value = parse_hex(text)?;
-    Some(U56(value << (4 * (U56::DIGITS - digits))))
+    U56::new(value << (4 * (U56::DIGITS - digits)))
 }
 
 /// Reads randomness: exactly 14 hexadecimal digits.
 pub fn parse_rv(text: &str) -> Option<U56> {
     if text.len() == U56::DIGITS {
-        parse_hex(text).map(U56)
+        parse_hex(text).and_then(U56::new)
     } else {
         None
     }

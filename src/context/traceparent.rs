@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::hex;
 use super::ids::{Flags, SpanId, TraceId};
 
 /// Length of a version 00 field, in bytes.
@@ -70,98 +71,48 @@ impl TraceParent {
     /// Says which rule the value breaks; such a trace has to be restarted.
     pub fn parse(value: &[u8]) -> Result<Self, Invalid> {
         let (field, rest) = value.split_first_chunk::<LEN>().ok_or(Invalid::Length)?;
-        let dashes = (field[2] ^ b'-') | (field[35] ^ b'-') | (field[52] ^ b'-');
-        // Version and flags in one word; the padding is valid hexadecimal.
-        let [v0, v1, f0, f1] = [field[0], field[1], field[53], field[54]];
-        let mut bad = 0;
-        let ends = decode([b'0', b'0', b'0', b'0', v0, v1, f0, f1], &mut bad);
-        let trace_id = u128::from(decode(eight(field, 3), &mut bad)) << 96
-            | u128::from(decode(eight(field, 11), &mut bad)) << 64
-            | u128::from(decode(eight(field, 19), &mut bad)) << 32
-            | u128::from(decode(eight(field, 27), &mut bad));
-        let parent_id = u64::from(decode(eight(field, 36), &mut bad)) << 32
-            | u64::from(decode(eight(field, 44), &mut bad));
-        let [_, _, version, flags] = ends.to_be_bytes();
-
-        if dashes != 0 {
+        if field[2] != b'-' || field[35] != b'-' || field[52] != b'-' {
             return Err(Invalid::Separator);
         }
-        if bad != 0 {
-            return Err(Invalid::Hex);
-        }
+        // Every digit in one array, ids first; the padding is valid.
+        let mut digits = [b'0'; hex::DIGITS];
+        digits[..32].copy_from_slice(&field[3..35]);
+        digits[32..48].copy_from_slice(&field[36..52]);
+        digits[48..50].copy_from_slice(&field[..2]);
+        digits[50..52].copy_from_slice(&field[53..]);
+        let bytes = hex::decode(&digits).ok_or(Invalid::Hex)?;
+        let (version, flags) = (bytes[24], bytes[25]);
         match (version, rest) {
             (0xff, _) => return Err(Invalid::Version),
             (0, []) | (1.., [] | [b'-', ..]) => {}
             (0, _) => return Err(Invalid::Length),
             (1.., _) => return Err(Invalid::Separator),
         }
-        // Only versions we know define more than the bits `Flags` keeps.
+        let mut trace_id = [0; 16];
+        trace_id.copy_from_slice(&bytes[..16]);
+        let mut parent_id = [0; 8];
+        parent_id.copy_from_slice(&bytes[16..24]);
         Ok(Self {
-            trace_id: TraceId::new(trace_id).ok_or(Invalid::ZeroTraceId)?,
-            parent_id: SpanId::new(parent_id).ok_or(Invalid::ZeroParentId)?,
+            trace_id: TraceId::new(u128::from_be_bytes(trace_id)).ok_or(Invalid::ZeroTraceId)?,
+            parent_id: SpanId::new(u64::from_be_bytes(parent_id)).ok_or(Invalid::ZeroParentId)?,
             flags: Flags::from_bits(flags),
         })
     }
 
     /// Writes the field as version 00.
     pub fn format(&self) -> [u8; LEN] {
+        let mut bytes = [0; hex::DIGITS / 2];
+        bytes[..16].copy_from_slice(&self.trace_id.get().to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.parent_id.get().to_be_bytes());
+        bytes[24] = self.flags.bits();
+        let digits = hex::encode(&bytes);
         let mut out = [b'-'; LEN];
-        let trace_id = self.trace_id.get().to_be_bytes();
-        let parent_id = self.parent_id.get().to_be_bytes();
         out[..2].copy_from_slice(b"00");
-        for (word, at) in trace_id.chunks_exact(4).zip([3, 11, 19, 27]) {
-            put(&mut out, at, word);
-        }
-        for (word, at) in parent_id.chunks_exact(4).zip([36, 44]) {
-            put(&mut out, at, word);
-        }
-        let flags = encode(u32::from(self.flags.bits()));
-        out[53..].copy_from_slice(&flags[6..]);
+        out[3..35].copy_from_slice(&digits[..32]);
+        out[36..52].copy_from_slice(&digits[32..48]);
+        out[53..].copy_from_slice(&digits[48..50]);
         out
     }
-}
-
-/// Eight bytes of the field from a constant offset.
-fn eight(field: &[u8; LEN], at: usize) -> [u8; 8] {
-    let mut out = [0; 8];
-    out.copy_from_slice(&field[at..at + 8]);
-    out
-}
-
-fn put(out: &mut [u8; LEN], at: usize, word: &[u8]) {
-    let mut bytes = [0; 4];
-    bytes.copy_from_slice(word);
-    out[at..at + 8].copy_from_slice(&encode(u32::from_be_bytes(bytes)));
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = ONES << 7;
-
-/// Eight lower-case hexadecimal digits at once, without a branch. Sets a bit in `bad` if any of
-/// them is something else; the result then means nothing.
-fn decode(digits: [u8; 8], bad: &mut u64) -> u32 {
-    let x = u64::from_be_bytes(digits);
-    // With the high bits masked no sum below carries into the next byte. Bit 7 of each byte of
-    // `at_least(c)` says whether that byte is at least `c`.
-    let low = x & !HIGH;
-    let at_least = |c: u8| low + ONES * u64::from(0x80 - c);
-    let digit = at_least(b'0') & !at_least(b'9' + 1);
-    let letter = at_least(b'a') & !at_least(b'f' + 1);
-    *bad |= (x | !(digit | letter)) & HIGH;
-    let nibbles = (low & (ONES * 0x0f)) + ((letter & HIGH) >> 7) * 9;
-    let bytes = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
-    let words = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
-    (words | words >> 16) as u32
-}
-
-/// The inverse of [`decode`].
-fn encode(value: u32) -> [u8; 8] {
-    let words = u64::from(value);
-    let words = (words | words << 16) & 0x0000_ffff_0000_ffff;
-    let bytes = (words | words << 8) & 0x00ff_00ff_00ff_00ff;
-    let nibbles = (bytes | bytes << 4) & (ONES * 0x0f);
-    let letter = ((nibbles + ONES * (0x80 - 10)) & HIGH) >> 7;
-    (nibbles + ONES * u64::from(b'0') + letter * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 #[cfg(test)]

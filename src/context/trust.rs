@@ -48,13 +48,36 @@ impl Policy {
         let address = caller.address.map(|a| a.to_canonical());
         self.rules
             .iter()
-            .find(|rule| address.is_some_and(|a| rule.cidrs.iter().any(|net| net.contains(&a))))
+            .find(|rule| address.is_some_and(|a| rule.cidrs.iter().any(|net| contains(net, a))))
             .map_or(self.default, |rule| rule.trust)
+    }
+}
+
+/// Whether the address is in the network: no bit differs within the prefix.
+fn contains(net: &IpNet, address: IpAddr) -> bool {
+    match (net, address) {
+        (IpNet::V4(net), IpAddr::V4(address)) => {
+            let differs = u32::from(net.addr()) ^ u32::from(address);
+            differs
+                .checked_shr(32 - u32::from(net.prefix_len()))
+                .unwrap_or(0)
+                == 0
+        }
+        (IpNet::V6(net), IpAddr::V6(address)) => {
+            let differs = u128::from(net.addr()) ^ u128::from(address);
+            differs
+                .checked_shr(128 - u32::from(net.prefix_len()))
+                .unwrap_or(0)
+                == 0
+        }
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rule(cidrs: &[&str], trust: Trust) -> Rule {
@@ -120,5 +143,28 @@ mod tests {
             rules: vec![rule(&[], Trust::Full)],
         };
         assert_eq!(judge(&policy, "127.0.0.1"), Trust::Drop);
+    }
+
+    proptest! {
+        #[test]
+        fn networks_contain_what_ipnet_says(
+            net: std::net::IpAddr, address: std::net::IpAddr, near in 0..=128_u32, length in 0..=128_u8,
+        ) {
+            let length = if net.is_ipv4() { length % 33 } else { length };
+            let net = IpNet::new(net, length).unwrap();
+            // An address that differs from the network's in the bits from `near` on.
+            let close = match (net.addr(), address) {
+                (IpAddr::V4(a), IpAddr::V4(b)) => {
+                    let mask = u32::MAX.checked_shr(near).unwrap_or(0);
+                    IpAddr::from((u32::from(a) ^ (u32::from(b) & mask)).to_be_bytes())
+                }
+                (IpAddr::V6(a), IpAddr::V6(b)) => {
+                    let mask = u128::MAX.checked_shr(near).unwrap_or(0);
+                    IpAddr::from((u128::from(a) ^ (u128::from(b) & mask)).to_be_bytes())
+                }
+                _ => address,
+            };
+            prop_assert_eq!(contains(&net, close), net.contains(&close));
+        }
     }
 }

@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use tokio::sync::mpsc;
+
 /// The exporter's settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -25,6 +29,36 @@ pub enum Sink {
     Otlp(Otlp),
     /// JSON lines on standard output.
     Console,
+    /// A reader in this process. No file says this: whoever starts the proxy in-process does.
+    Memory(Memory),
+}
+
+/// The way to a reader in this process; two are equal if it is the same reader.
+#[derive(Clone, Debug)]
+pub struct Memory(pub(super) mpsc::Sender<Delivery>);
+
+/// A batch of spans and what they have in common.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Attributes of the proxy that made them.
+    pub resource: Resource,
+    /// At least one.
+    pub spans: Vec<SpanData>,
+}
+
+impl Memory {
+    /// A way that holds up to `batches` batches (at least one) the reader hasn't taken yet. The
+    /// reader's end comes when every proxy that was given the way has ended.
+    pub fn channel(batches: usize) -> (Self, mpsc::Receiver<Delivery>) {
+        let (sender, receiver) = mpsc::channel(batches.max(1));
+        (Self(sender), receiver)
+    }
+}
+
+impl PartialEq for Memory {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
 }
 
 /// OTLP to a collector.

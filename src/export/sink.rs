@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::console::Console;
+use super::memory;
 use super::otlp::Exporter;
 use super::retry::Retry;
 use super::settings::{Settings, Sink as SinkSettings};
@@ -49,6 +50,7 @@ impl Outcome {
 enum Kind {
     Otlp(Box<Exporter>),
     Console(Console),
+    Memory(memory::Sender),
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
         match self {
             Self::Otlp(exporter) => exporter.export(batch, deadline, outcome).await,
             Self::Console(console) => console.export(batch, outcome).await,
+            Self::Memory(memory) => memory.export(batch, outcome).await,
         }
     }
 }
@@ -84,23 +87,27 @@ impl Builder {
         let limit = (settings.queue_spans / 2 / settings.sinks.len().max(1)).max(1);
         let mut sinks: Vec<Sink> = Vec::with_capacity(settings.sinks.len());
         for sink in &settings.sinks {
-            let (name, kind) = match sink {
-                SinkSettings::Otlp(settings) => (otlp::name(settings), Some(settings)),
-                SinkSettings::Console => ("console".to_owned(), None),
+            let name = match sink {
+                SinkSettings::Otlp(settings) => otlp::name(settings),
+                SinkSettings::Console => "console".to_owned(),
+                SinkSettings::Memory(_) => "memory".to_owned(),
             };
             let twin = sinks.iter().find(|sink| sink.status.name() == name);
             let status =
                 twin.map_or_else(|| self.status.sink(&name), |twin| Arc::clone(&twin.status));
             let converter = Arc::clone(&self.converter);
-            let kind = match kind {
-                Some(settings) => Kind::Otlp(Box::new(Exporter::new(
-                    settings,
-                    &resource,
-                    converter,
-                    self.retry,
-                    Arc::clone(&status),
+            let told = Arc::clone(&status);
+            let kind = match sink {
+                SinkSettings::Otlp(settings) => Kind::Otlp(Box::new(Exporter::new(
+                    settings, &resource, converter, self.retry, told,
                 )?)),
-                None => Kind::Console(Console::stdout(converter, &resource, Arc::clone(&status))),
+                SinkSettings::Console => Kind::Console(Console::stdout(converter, &resource, told)),
+                SinkSettings::Memory(reader) => Kind::Memory(memory::Sender::new(
+                    reader.clone(),
+                    converter,
+                    resource.clone(),
+                    told,
+                )),
             };
             sinks.push(Sink {
                 kind,

@@ -87,8 +87,13 @@ mod tests {
     use std::pin::pin;
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -149,9 +154,10 @@ mod tests {
                 let wait = broadcast.wait();
                 std::thread::spawn(move || {
                     tokio::runtime::Builder::new_current_thread()
+                        .enable_time()
                         .build()
                         .unwrap()
-                        .block_on(wait);
+                        .block_on(async { timeout(LIMIT, wait).await.unwrap() });
                 })
             })
             .collect();

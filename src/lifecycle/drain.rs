@@ -1,7 +1,6 @@
 //! Drain: unready, accept for a while, close listeners, finish what is in flight, cut the rest.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -149,9 +148,8 @@ impl Drain {
 
     async fn idle(&self) {
         loop {
-            let mut notified = pin!(self.0.idle.notified());
-            // Registered before the count is read: the last token can't slip between.
-            notified.as_mut().enable();
+            // Made before the count is read, it hears of every token dropped after that.
+            let notified = self.0.idle.notified();
             if self.tokens() == 0 {
                 return;
             }

@@ -103,7 +103,11 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
     use rustix::process::{Signal as Raw, getpid, kill_process};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -135,16 +139,41 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn signals_of_the_process_arrive() {
-        let mut stream = Signals::of_process().unwrap();
-        for (raw, event) in [
-            (Raw::HUP, Event::Reload),
-            (Raw::TERM, Event::Drain),
-            (Raw::INT, Event::Quit),
-        ] {
-            kill_process(getpid(), raw).unwrap();
-            assert_eq!(stream.next().await, Some(event), "{raw:?}");
+    /// Runs in a process of its own: the handlers stay, and a test run must remain stoppable.
+    #[test]
+    fn signals_of_the_process_arrive() {
+        const CHILD: &str = "TRACEGATE_TEST_SIGNALS";
+        if std::env::var_os(CHILD).is_some() {
+            return raise_and_hear();
         }
+        let name = format!("{}::signals_of_the_process_arrive", module_path!());
+        let name = name.split_once("::").unwrap().1;
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{told}");
+        assert!(told.contains("1 passed"), "{told}");
+    }
+
+    fn raise_and_hear() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut stream = Signals::of_process().unwrap();
+            for (raw, event) in [
+                (Raw::HUP, Event::Reload),
+                (Raw::TERM, Event::Drain),
+                (Raw::INT, Event::Quit),
+            ] {
+                kill_process(getpid(), raw).unwrap();
+                let heard = timeout(Duration::from_secs(20), stream.next()).await;
+                assert_eq!(heard.unwrap(), Some(event), "{raw:?}");
+            }
+        });
     }
 }

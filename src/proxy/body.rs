@@ -20,6 +20,7 @@ use super::activity::Open;
 use super::exchange::Exchange;
 use super::gate::{Gate, PATIENCE};
 use super::head::Head;
+use super::trace::{self, Traced};
 use super::upstream::{Lease, forward};
 use crate::context::untrusted;
 use crate::span::record::{Fault, Outcome};
@@ -29,7 +30,6 @@ pub struct RequestBody {
     inner: Option<Incoming>,
     hold: Option<Hold>,
     count: Option<Rc<Cell<u64>>>,
-    strip_trailers: bool,
     framed: bool,
 }
 
@@ -39,13 +39,13 @@ struct Hold {
 }
 
 impl RequestBody {
-    /// Relays what the caller sends; `strip_trailers` removes context from its trailers.
-    pub fn relay(inner: Incoming, strip_trailers: bool) -> Self {
+    /// Relays what the caller sends, but for context in its trailers: a server that merges
+    /// those into the fields would read a second one beside ours, whoever is trusted.
+    pub fn relay(inner: Incoming) -> Self {
         Self {
             inner: Some(inner),
             hold: None,
             count: None,
-            strip_trailers,
             framed: false,
         }
     }
@@ -56,7 +56,6 @@ impl RequestBody {
             inner: None,
             hold: None,
             count: None,
-            strip_trailers: false,
             framed: false,
         }
     }
@@ -102,9 +101,7 @@ impl Body for RequestBody {
             if let (Some(count), Some(data)) = (&this.count, frame.data_ref()) {
                 count.set(count.get() + data.len() as u64);
             }
-            if this.strip_trailers
-                && let Some(trailers) = frame.trailers_mut()
-            {
+            if let Some(trailers) = frame.trailers_mut() {
                 trailers.remove_if(untrusted::is_context);
             }
         }
@@ -142,7 +139,7 @@ pub struct Relay {
     inner: Incoming,
     exchange: Exchange,
     lease: Lease,
-    strip_trailers: bool,
+    traced: Traced,
     _open: Open,
 }
 
@@ -152,23 +149,21 @@ impl Relay {
         inner: Incoming,
         exchange: Exchange,
         lease: Lease,
-        strip_trailers: bool,
+        traced: Traced,
         open: Open,
     ) -> Self {
         Self {
             inner,
             exchange,
             lease,
-            strip_trailers,
+            traced,
             _open: open,
         }
     }
 
     fn trailers(&mut self, trailers: &mut HeaderMap) {
         self.exchange.trailers(trailers);
-        if self.strip_trailers {
-            trailers.remove_if(untrusted::is_context);
-        }
+        trace::trailed(&self.traced, trailers);
     }
 
     fn ended(&mut self) {

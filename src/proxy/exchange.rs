@@ -101,6 +101,7 @@ impl Exchange {
     pub fn count_refusal(&self, fault: Fault) {
         let reason = match fault {
             Fault::BadRequest => RequestRefusal::BadRequest,
+            Fault::HeadTooLarge => RequestRefusal::HeadTooLarge,
             Fault::BadTarget => RequestRefusal::BadTarget,
             Fault::MethodNotAllowed => RequestRefusal::MethodNotAllowed,
             _ => RequestRefusal::Internal,

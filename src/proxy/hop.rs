@@ -25,10 +25,12 @@ const PROTECTED: &[&str] = &[
     "content-type",
     "cookie",
     "expect",
+    "forwarded",
     "host",
     "proxy-authorization",
     "te",
     "trailer",
+    "x-real-ip",
 ];
 
 /// Beginnings of field names a nomination leaves alone.
@@ -81,10 +83,18 @@ fn wanted(headers: &HeaderMap) -> Upgrade {
         .lines(&header::CONNECTION)
         .any(|value| has_token(value, "upgrade"));
     let several = headers.lines(&header::UPGRADE).nth(1).is_some();
-    if !nominated || several || has_token(protocol.as_bytes(), "h2c") {
+    if !nominated || several || is_h2c(protocol.as_bytes()) {
         return Upgrade::None;
     }
     Upgrade::To(protocol.clone())
+}
+
+/// Whether a list of protocols holds `h2c`, of whatever version (RFC 9110, section 7.8).
+fn is_h2c(protocols: &[u8]) -> bool {
+    tokens(protocols).any(|protocol| {
+        let name = protocol.split(|b| *b == b'/').next().unwrap_or(protocol);
+        name.trim_ascii().eq_ignore_ascii_case(b"h2c")
+    })
 }
 
 fn strip(headers: &mut HeaderMap) {
@@ -123,5 +133,144 @@ fn keep_te_trailers(headers: &mut HeaderMap) {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     } else {
         headers.remove(header::TE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                let value = HeaderValue::from_str(value).unwrap();
+                (HeaderName::from_static(name), value)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nominated_fields_end_here_but_not_what_the_component_relies_on() {
+        let rows = [
+            ("x-foo", "x-foo", true, "a nominated field is hop-by-hop"),
+            (
+                "x-foo",
+                "close, X-Foo ",
+                true,
+                "case and space don't matter",
+            ),
+            (
+                "impersonate-user",
+                "impersonate-user",
+                false,
+                "else the caller acts as itself",
+            ),
+            (
+                "x-remote-user",
+                "X-Remote-User",
+                false,
+                "identity is set behind the caller's back",
+            ),
+            (
+                "authorization",
+                "authorization",
+                false,
+                "else the caller becomes anonymous",
+            ),
+            ("host", "host", false, "else another site is asked"),
+            (
+                "content-length",
+                "content-length",
+                false,
+                "framing isn't the caller's to hide",
+            ),
+            (
+                "x-forwarded-for",
+                "x-forwarded-for",
+                false,
+                "who called is told by the proxy",
+            ),
+            (
+                "traceparent",
+                "traceparent",
+                false,
+                "context is judged, not nominated away",
+            ),
+            (
+                "x-b3-traceid",
+                "x-b3-traceid",
+                false,
+                "context is judged, not nominated away",
+            ),
+        ];
+        for (field, connection, goes, reason) in rows {
+            let mut map = headers(&[(field, "v"), ("connection", connection)]);
+            strip_request(&mut map, true);
+            assert_eq!(!map.contains_key(field), goes, "{field}: {reason}");
+            assert!(!map.contains_key("connection"), "{field}");
+        }
+    }
+
+    #[test]
+    fn every_connection_line_is_read() {
+        let mut map = headers(&[("connection", "close"), ("x-a", "1"), ("x-b", "2")]);
+        map.append("connection", HeaderValue::from_static("x-a, ,x-b"));
+        strip_request(&mut map, true);
+        assert!(map.is_empty(), "{map:?}");
+    }
+
+    #[test]
+    fn only_te_trailers_travels_on() {
+        for (te, kept) in [
+            ("trailers", true),
+            ("gzip, Trailers", true),
+            ("gzip", false),
+        ] {
+            let mut map = headers(&[("te", te)]);
+            strip_request(&mut map, false);
+            assert_eq!(
+                map.get("te").map(|v| v == "trailers"),
+                kept.then_some(true),
+                "{te}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_only_as_the_specification_says() {
+        let rows = [
+            (
+                &[("connection", "Upgrade"), ("upgrade", "websocket")][..],
+                true,
+                true,
+                "asked",
+            ),
+            (&[("upgrade", "websocket")], true, false, "not nominated"),
+            (
+                &[("connection", "upgrade"), ("upgrade", "h2c")],
+                true,
+                false,
+                "h2c never",
+            ),
+            (
+                &[("connection", "upgrade"), ("upgrade", "x, h2c")],
+                true,
+                false,
+                "nor in a list",
+            ),
+            (
+                &[("connection", "upgrade"), ("upgrade", "websocket")],
+                false,
+                false,
+                "HTTP/2",
+            ),
+        ];
+        for (lines, http1, asked, reason) in rows {
+            let mut map = headers(lines);
+            let upgrade = strip_request(&mut map, http1);
+            assert_eq!(upgrade != Upgrade::None, asked, "{reason}");
+            assert!(map.is_empty(), "{reason}: {map:?}");
+        }
     }
 }

@@ -3,23 +3,21 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::rt::Executor;
-use pin_project_lite::pin_project;
 
 use crate::metrics::ListenerShard;
 
 /// Spawns onto the worker's own tasks; panics are counted.
 #[derive(Clone)]
-pub struct LocalExecutor(Rc<Arc<ListenerShard>>);
+pub struct LocalExecutor(Arc<ListenerShard>);
 
 impl LocalExecutor {
     /// Counts panics there.
     pub fn new(counters: &Arc<ListenerShard>) -> Self {
-        Self(Rc::new(Arc::clone(counters)))
+        Self(Arc::clone(counters))
     }
 }
 
@@ -28,40 +26,38 @@ where
     F: Future + 'static,
 {
     fn execute(&self, future: F) {
-        spawn(self.0.as_ref(), future);
+        spawn(&self.0, future);
     }
 }
 
 /// Runs a task on this thread. If it panics that is counted, and nothing else ends with it.
 pub fn spawn<F: Future + 'static>(counters: &Arc<ListenerShard>, future: F) {
+    // Boxed first: the runtime moves a task several times before it comes to rest, and an
+    // engine's future is large.
     tokio::task::spawn_local(Contained {
-        future: Some(future),
+        future: Some(Box::pin(future)),
         counters: Arc::clone(counters),
     });
 }
 
-pin_project! {
-    struct Contained<F> {
-        #[pin]
-        future: Option<F>,
-        counters: Arc<ListenerShard>,
-    }
+struct Contained<F> {
+    future: Option<Pin<Box<F>>>,
+    counters: Arc<ListenerShard>,
 }
 
 impl<F: Future> Future for Contained<F> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let Some(future) = this.future.as_mut().as_pin_mut() else {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(future) = &mut self.future else {
             return Poll::Ready(());
         };
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(_)) => Poll::Ready(()),
             Err(_) => {
-                this.counters.panicked();
-                this.future.set(None);
+                self.counters.panicked();
+                self.future = None;
                 Poll::Ready(())
             }
         }

@@ -25,6 +25,7 @@ pub fn answer(fault: Fault, grpc: bool, text: &'static str) -> Response<Option<B
 pub const fn status(fault: Fault) -> StatusCode {
     match fault {
         Fault::BadRequest | Fault::BadTarget => StatusCode::BAD_REQUEST,
+        Fault::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Fault::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Fault::Connect => StatusCode::SERVICE_UNAVAILABLE,
         Fault::ConnectTimeout | Fault::ResponseHeaderTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -39,6 +40,7 @@ pub const fn status(fault: Fault) -> StatusCode {
 pub const fn grpc_status(fault: Fault) -> u16 {
     match fault {
         Fault::BadRequest | Fault::BadTarget | Fault::Internal => 13,
+        Fault::HeadTooLarge => 8,
         Fault::MethodNotAllowed => 12,
         Fault::ConnectTimeout
         | Fault::ResponseHeaderTimeout
@@ -88,6 +90,7 @@ pub const fn text(fault: Fault) -> &'static str {
         Fault::StreamReset => "tracegate: the upstream reset the stream",
         Fault::Protocol => "tracegate: the upstream broke the protocol",
         Fault::BadRequest => "tracegate: malformed request",
+        Fault::HeadTooLarge => "tracegate: too many header fields",
         Fault::MethodNotAllowed => "tracegate: CONNECT is not allowed here",
         Fault::BadTarget => "tracegate: expected one valid Host and a target that can be forwarded",
         Fault::Internal => "tracegate: internal error",

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -16,21 +17,46 @@ use super::activity::Open;
 use super::body::{Relay, RequestBody, ResponseBody};
 use super::connection::Connection;
 use super::exchange::Exchange;
+use super::framing;
 use super::gate::Gate;
 use super::hop::{self, Upgrade};
 use super::listener::Listener;
 use super::trace::{self, Traced};
 use super::tunnel::Tunnel;
-use super::upstream::forward::{self, Answer, Failure};
+use super::upstream::forward::{self, Answer, Begun, Failure, Route};
 use super::upstream::{Lease, Need, Version as Spoken};
 use super::{refuse, target};
 use crate::span::record::{Direction, Fault, Outcome};
 
 /// Serves one request. An error resets the caller's stream with its code.
-pub async fn serve(
+///
+/// Everything up to the first byte to the upstream happens in the call, so that the future that
+/// waits for the answer is small: engines move it about.
+pub fn serve(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<ResponseBody>, h2::Error>> {
+    let begun = begin(connection, request);
+    async move {
+        match begun {
+            Ok(underway) => underway.finish().await,
+            Err(refused) => Ok(*refused),
+        }
+    }
+}
+
+/// A request on its way to the upstream.
+struct Underway {
+    reply: Reply,
+    route: Route,
+    begun: Begun,
+}
+
+/// strip → judge → decide → inject → send; or the answer to a request that isn't forwarded.
+fn begin(
     connection: Rc<Connection>,
     mut request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, h2::Error> {
+) -> Result<Underway, Box<Response<ResponseBody>>> {
     let start = Instant::now();
     let open = connection.activity.begin();
     let listener = connection.slot.current();
@@ -39,6 +65,7 @@ pub async fn serve(
     let mut exchange =
         Exchange::begin(&connection.worker, &listener.counters, &parts.method, start);
     let grpc = is_grpc(&parts);
+    let http10 = parts.version == Version::HTTP_10;
 
     let admitted = admit(&mut parts, &listener, connection.http2);
     let traced = trace::judge(&connection, &listener, &mut parts, &mut exchange);
@@ -46,7 +73,12 @@ pub async fn serve(
         Ok(wanted) => wanted,
         Err(fault) => {
             exchange.count_refusal(fault);
-            return Ok(local(fault, Outcome::Refused(fault), grpc, exchange, open));
+            let refused = Outcome::Refused(fault);
+            let mut answer = local(fault, refused, grpc, exchange, open);
+            if !connection.http2 {
+                close(&mut answer);
+            }
+            return Err(Box::new(answer));
         }
     };
     connection.teller.tell(
@@ -55,24 +87,43 @@ pub async fn serve(
         listener.settings.direction,
         traced.trust,
     );
-    let (request, gate) = outgoing(parts, body, &wanted, &traced, &mut exchange);
-    let need = match (&wanted, connection.http2) {
-        (Wanted::Upgrade(_) | Wanted::Connect, _) => Need::Http1,
-        (Wanted::Response, true) => Need::Like(Spoken::Http2),
-        (Wanted::Response, false) => Need::Like(Spoken::Http1),
+    let (request, gate) = outgoing(parts, body, &wanted, &mut exchange);
+    let route = Route {
+        upstream: Rc::clone(&listener.upstream),
+        need: need(&wanted, connection.http2),
+        gate,
     };
-    let forwarded = forward::forward(&listener.upstream, request, need, gate.as_ref()).await;
-    match forwarded {
-        Ok(answer) => Ok(Reply {
+    Ok(Underway {
+        begun: route.begin(request),
+        route,
+        reply: Reply {
             connection,
             exchange,
             open,
             traced,
             wanted,
             tunnel,
+            grpc,
+            http10,
+        },
+    })
+}
+
+impl Underway {
+    async fn finish(self) -> Result<Response<ResponseBody>, h2::Error> {
+        match self.route.finish(self.begun).await {
+            Ok(answer) => Ok(self.reply.relay(answer)),
+            Err(failure) => self.reply.fail(failure),
         }
-        .relay(answer)),
-        Err(failure) => fail(failure, grpc, connection.http2, exchange, open),
+    }
+}
+
+/// Upgrades need HTTP/1.1; anything else goes out as it came, unless configured otherwise.
+const fn need(wanted: &Wanted, http2: bool) -> Need {
+    match (wanted, http2) {
+        (Wanted::Upgrade(_) | Wanted::Connect, _) => Need::Http1,
+        (Wanted::Response, true) => Need::Like(Spoken::Http2),
+        (Wanted::Response, false) => Need::Like(Spoken::Http1),
     }
 }
 
@@ -83,12 +134,17 @@ enum Wanted {
     Connect,
 }
 
-/// Takes hop-by-hop fields off and checks that the target can be forwarded.
+/// Takes hop-by-hop fields off and checks that head and target can be forwarded.
 fn admit(parts: &mut Parts, listener: &Listener, http2: bool) -> Result<Wanted, Fault> {
     let connect = parts.method == Method::CONNECT;
     if connect && !listener.settings.allow_connect {
         return Err(Fault::MethodNotAllowed);
     }
+    // The engine counts fields of HTTP/1 only; bytes it counts of both.
+    if parts.headers.len() > listener.settings.limits.max_headers {
+        return Err(Fault::HeadTooLarge);
+    }
+    framing::check_request(&parts.headers).map_err(|_| Fault::BadRequest)?;
     target::normalise(parts).map_err(|_| Fault::BadTarget)?;
     Ok(match hop::strip_request(&mut parts.headers, !http2) {
         _ if connect => Wanted::Connect,
@@ -109,7 +165,6 @@ fn outgoing(
     mut parts: Parts,
     body: Incoming,
     wanted: &Wanted,
-    traced: &Traced,
     exchange: &mut Exchange,
 ) -> (Request<RequestBody>, Option<Gate>) {
     if let Wanted::Upgrade(protocol) = wanted {
@@ -119,7 +174,7 @@ fn outgoing(
         .headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let mut body = RequestBody::relay(body, traced.strip_trailers);
+    let mut body = RequestBody::relay(body);
     if parts.version == Version::HTTP_2 {
         body.framed();
     }
@@ -150,9 +205,32 @@ struct Reply {
     traced: Traced,
     wanted: Wanted,
     tunnel: Option<OnUpgrade>,
+    grpc: bool,
+    /// The caller speaks HTTP/1.0.
+    http10: bool,
 }
 
 impl Reply {
+    /// No answer came: the caller gets one made here, or the upstream's reset code.
+    fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
+        self.exchange
+            .record(|record| record.resends = failure.resends);
+        let outcome = Outcome::Upstream(failure.fault);
+        match failure.error.as_ref().and_then(forward::reset_code) {
+            Some(code) if self.connection.http2 => {
+                self.exchange.end(outcome);
+                Err(code.into())
+            }
+            _ => Ok(local(
+                failure.fault,
+                outcome,
+                self.grpc,
+                self.exchange,
+                self.open,
+            )),
+        }
+    }
+
     fn relay(mut self, answer: Answer) -> Response<ResponseBody> {
         let Answer {
             response,
@@ -161,6 +239,7 @@ impl Reply {
             resends,
         } = answer;
         let (mut parts, body) = response.into_parts();
+        let settled = framing::settle_response(&mut parts.headers);
         let switched = hop::strip_response(&mut parts.headers);
         trace::answered(&self.traced, &mut parts.headers);
         self.exchange
@@ -176,10 +255,16 @@ impl Reply {
         });
         parts.version = if self.connection.http2 {
             Version::HTTP_2
+        } else if self.http10 && body.size_hint().exact().is_none() {
+            // Only the connection's end can end this body: the engine must not promise to keep it.
+            Version::HTTP_10
         } else {
             Version::HTTP_11
         };
         let response = Response::from_parts(parts, body);
+        if settled.is_err() {
+            return self.broken();
+        }
         match (&self.wanted, response.status()) {
             (Wanted::Upgrade(_), StatusCode::SWITCHING_PROTOCOLS) => {
                 self.tunnel(response, switched)
@@ -188,29 +273,32 @@ impl Reply {
                 self.tunnel(response, Upgrade::None)
             }
             (_, StatusCode::SWITCHING_PROTOCOLS) => {
-                // Nobody asked: the upstream broke the protocol, its connection is lost.
-                let fault = Fault::Protocol;
-                local(
-                    fault,
-                    Outcome::Upstream(fault),
-                    false,
-                    self.exchange,
-                    self.open,
-                )
+                // Nobody asked.
+                self.broken()
             }
             _ => self.http(response, lease),
         }
     }
 
+    /// The upstream broke the protocol; its connection is lost.
+    fn broken(self) -> Response<ResponseBody> {
+        let fault = Fault::Protocol;
+        let outcome = Outcome::Upstream(fault);
+        local(fault, outcome, false, self.exchange, self.open)
+    }
+
     fn http(self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
-        let strip = self.traced.strip_trailers;
         let mut response = response.map(|body| {
-            ResponseBody::Relay(Relay::new(body, self.exchange, lease, strip, self.open))
+            ResponseBody::Relay(Relay::new(
+                body,
+                self.exchange,
+                lease,
+                self.traced,
+                self.open,
+            ))
         });
         if !matches!(self.wanted, Wanted::Response) && !self.connection.http2 {
-            // Bytes the caller may have sent for the other protocol must not become a request.
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
+            close(&mut response);
         }
         response
     }
@@ -239,24 +327,11 @@ impl Reply {
     }
 }
 
-/// No answer came: the caller gets one made here, or the upstream's reset code.
-fn fail(
-    failure: Failure,
-    grpc: bool,
-    http2: bool,
-    mut exchange: Exchange,
-    open: Open,
-) -> Result<Response<ResponseBody>, h2::Error> {
-    exchange.record(|record| record.resends = failure.resends);
-    let outcome = Outcome::Upstream(failure.fault);
-    let code = failure.error.as_ref().and_then(forward::reset_code);
-    match code {
-        Some(code) if http2 => {
-            exchange.end(outcome);
-            Err(code.into())
-        }
-        _ => Ok(local(failure.fault, outcome, grpc, exchange, open)),
-    }
+/// Makes an answer the connection's last one: what the caller sent behind a request that was
+/// refused, or meant for another protocol, must not become a request.
+fn close(response: &mut Response<ResponseBody>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
 }
 
 /// An answer made here.
@@ -282,4 +357,19 @@ pub fn is_grpc(parts: &Parts) -> bool {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.as_bytes().get(..TYPE.len()))
             .is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_of<A, B, R>(_: fn(A, B) -> R) -> usize {
+        std::mem::size_of::<R>()
+    }
+
+    #[test]
+    fn a_requests_future_is_small_because_engines_move_it_about() {
+        let bytes = future_of(serve);
+        assert!(bytes <= 1536, "{bytes} bytes");
+    }
 }

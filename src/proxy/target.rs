@@ -46,10 +46,43 @@ pub fn normalise(parts: &mut Parts) -> Result<(), BadTarget> {
     } else if host.is_none() && parts.version != Version::HTTP_10 {
         return Err(BadTarget::Host);
     }
+    let named = parts.headers.get(header::HOST);
+    if named.is_some_and(|host| !is_host(host.as_bytes())) {
+        return Err(BadTarget::Host);
+    }
     if parts.method != Method::CONNECT && parts.uri.path_and_query().is_none() {
         return Err(BadTarget::Form);
     }
     Ok(())
+}
+
+/// Whether a value is `[ uri-host [ ":" port ] ]` (RFC 9112, section 3.2): servers disagree on
+/// who is asked by anything else, user information included.
+fn is_host(value: &[u8]) -> bool {
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let (host, port) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|b| *b == b']') else {
+                return false;
+            };
+            let (host, behind) = rest.split_at(end);
+            if host.is_empty() || !host.iter().all(address) {
+                return false;
+            }
+            (&b""[..], behind.get(1..).unwrap_or_default())
+        }
+        _ => {
+            let end = value.iter().position(|b| *b == b':');
+            value.split_at(end.unwrap_or(value.len()))
+        }
+    };
+    let port = match port {
+        [] => port,
+        [b':', digits @ ..] => digits,
+        _ => return false,
+    };
+    host.iter().all(name) && port.iter().all(u8::is_ascii_digit)
 }
 
 /// Puts the target into the form the upstream's version reads. Call after [`normalise`].
@@ -94,4 +127,114 @@ fn to_http2(parts: &mut Parts, tls: bool) -> Result<(), BadTarget> {
 
 fn path_of(parts: &Parts) -> Result<PathAndQuery, BadTarget> {
     parts.uri.path_and_query().cloned().ok_or(BadTarget::Form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(method: &str, uri: &str, hosts: &[&str]) -> Parts {
+        let mut request = http::Request::builder().method(method).uri(uri);
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn host_says_who_is_asked_whatever_form_the_target_came_in() {
+        let rows: &[(&str, &[&str], Result<&str, BadTarget>, &str)] = &[
+            ("/a", &["x"], Ok("x"), "origin-form"),
+            (
+                "http://x/a",
+                &["y"],
+                Ok("x"),
+                "absolute-form wins over Host",
+            ),
+            ("http://x:80/a", &[], Ok("x:80"), "HTTP/2 without Host"),
+            ("/a", &[], Err(BadTarget::Host), "HTTP/1.1 needs Host"),
+            (
+                "/a",
+                &["x", "x"],
+                Err(BadTarget::Host),
+                "two, even if the same",
+            ),
+            (
+                "http://x/a",
+                &["x", "y"],
+                Err(BadTarget::Host),
+                "two, also beside an authority",
+            ),
+        ];
+        for (uri, hosts, expected, reason) in rows {
+            let mut parts = parts("GET", uri, hosts);
+            let outcome = normalise(&mut parts);
+            match expected {
+                Ok(host) => {
+                    assert_eq!(outcome, Ok(()), "{reason}");
+                    assert_eq!(parts.headers[header::HOST], *host, "{reason}");
+                }
+                Err(error) => assert_eq!(outcome, Err(*error), "{reason}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in [
+            "",
+            "x",
+            "x:80",
+            "x:",
+            "a_b.example",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:443",
+            "%2Frun",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "a b", "a/b", "a@b", "a:b", "a:1:2", "::1", "[::1", "[]", "[::1]x", "[x]", "a?b",
+            "a#b", "a\\b", "é",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn http1_upstreams_get_origin_form() {
+        let mut parts = parts("GET", "http://x/a?b=c", &[]);
+        normalise(&mut parts).unwrap();
+        rewrite(&mut parts, Version::HTTP_11, false, None).unwrap();
+        assert_eq!(parts.uri, "/a?b=c");
+        assert_eq!(parts.headers[header::HOST], "x");
+    }
+
+    #[test]
+    fn http2_upstreams_get_an_authority_and_no_host() {
+        let mut parts = parts("GET", "/a", &["x:8080"]);
+        normalise(&mut parts).unwrap();
+        rewrite(&mut parts, Version::HTTP_2, true, None).unwrap();
+        assert_eq!(parts.uri, "https://x:8080/a");
+        assert!(!parts.headers.contains_key(header::HOST));
+    }
+
+    #[test]
+    fn a_configured_host_replaces_the_callers() {
+        let mut parts = parts("GET", "/a", &["x"]);
+        let host = HeaderValue::from_static("etcd.internal");
+        rewrite(&mut parts, Version::HTTP_11, false, Some(&host)).unwrap();
+        assert_eq!(parts.headers[header::HOST], "etcd.internal");
+    }
+
+    #[test]
+    fn a_second_attempt_can_change_the_version() {
+        let mut parts = parts("GET", "/a", &["x"]);
+        rewrite(&mut parts, Version::HTTP_2, false, None).unwrap();
+        normalise(&mut parts).unwrap();
+        rewrite(&mut parts, Version::HTTP_11, false, None).unwrap();
+        assert_eq!(parts.uri, "/a");
+        assert_eq!(parts.headers[header::HOST], "x");
+    }
 }

@@ -33,7 +33,7 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 pub struct Traced {
     /// The caller's trust.
     pub trust: Trust,
-    /// Whether context is stripped from trailers too.
+    /// Whether context is stripped from the answer's trailers.
     pub strip_trailers: bool,
 }
 
@@ -194,7 +194,9 @@ fn inject(
     state: &Outgoing,
 ) {
     let mut values = connection.worker.values.borrow_mut();
-    if let Some(value) = values.header(&outgoing.format()) {
+    if let Some(mut value) = values.header(&outgoing.format()) {
+        // Never the same twice: HTTP/2's compression tables have nothing to gain from it.
+        value.set_sensitive(true);
         headers.set(TRACEPARENT, value);
     }
     match (state, state.value()) {
@@ -221,12 +223,20 @@ pub fn answered(traced: &Traced, headers: &mut HeaderMap) {
     }
 }
 
+/// The same for the answer's trailers.
+pub fn trailed(traced: &Traced, trailers: &mut HeaderMap) {
+    if traced.strip_trailers {
+        trailers.remove_if(untrusted::is_context);
+    }
+    answered(traced, trailers);
+}
+
 fn strip_trace_timing(headers: &mut HeaderMap, name: &HeaderName) {
     let kept: Vec<HeaderValue> = headers
         .get_all(name)
         .iter()
         .filter_map(|value| {
-            let members: Vec<&[u8]> = super::head::tokens(value.as_bytes())
+            let members: Vec<&[u8]> = super::head::members(value.as_bytes())
                 .filter(|member| !is_trace_metric(member))
                 .collect();
             (!members.is_empty())

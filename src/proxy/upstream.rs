@@ -37,6 +37,7 @@ pub enum Need {
 /// One worker's connections to one upstream.
 pub struct Upstream {
     settings: UpstreamSettings,
+    authority: HeaderValue,
     dialer: Rc<Dialer>,
     h1: Rc<h1::Pool>,
     h2: Rc<h2::Pool>,
@@ -86,6 +87,7 @@ impl Upstream {
         let dialer = Rc::new(Dialer::new(settings, tls, counters));
         Rc::new(Self {
             settings: settings.upstream.clone(),
+            authority: connect::authority(&settings.upstream),
             h1: h1::Pool::new(),
             h2: h2::Pool::new(Rc::clone(&dialer)),
             dialer,
@@ -108,6 +110,11 @@ impl Upstream {
         self.settings.host.as_ref()
     }
 
+    /// The name for requests that name nobody: its own address.
+    pub const fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
     /// Whether requests go out over TLS.
     pub fn tls(&self) -> bool {
         self.settings.tls.is_some()
@@ -118,20 +125,27 @@ impl Upstream {
         &self.settings
     }
 
-    /// A connection for one request: kept ones first.
+    /// A connection that is there already, without waiting.
     ///
     /// `fresh` refuses HTTP/1.1 connections that were used before.
+    pub fn at_hand(&self, need: Need, fresh: bool) -> Option<Checkout> {
+        match self.version(need)? {
+            Version::Http1 if fresh => None,
+            Version::Http1 => self.h1.ready().map(Checkout::Http1),
+            Version::Http2 => self.h2.free().map(Checkout::Http2),
+        }
+    }
+
+    /// A connection for one request, after [`Upstream::at_hand`] had none: waited for or made.
     pub async fn checkout(&self, need: Need, fresh: bool) -> Result<Checkout, Fault> {
         match self.version(need) {
             Some(Version::Http1) => {
-                if !fresh && let Some(kept) = self.h1.take().await {
+                if !fresh && let Some(kept) = self.h1.settled().await {
                     return Ok(Checkout::Http1(kept));
                 }
                 let connected = self.dialer.dial(Some(Version::Http1)).await?;
-                self.h1
-                    .open(&self.dialer, connected.io)
-                    .await
-                    .map(Checkout::Http1)
+                let opened = self.h1.open(&self.dialer, connected.io).await;
+                opened.map(Checkout::Http1)
             }
             Some(Version::Http2) => match self.h2.take().await {
                 Ok(stream) => Ok(Checkout::Http2(stream)),

@@ -12,8 +12,8 @@ impl Threshold {
     /// Keeps everything; written `0`.
     pub const ALWAYS: Self = Self(U56::low(0));
 
-    /// Hexadecimal digits beyond the leading run of `f`s. The specification leaves it open and
-    /// prints 1 % as `fd70a4`, which takes five.
+    /// Hexadecimal digits beyond the leading run of `f`s. The specification recommends four
+    /// and allows more; with five, 1 % reads `fd70a4`, as where it defines the threshold.
     const PRECISION: u32 = 5;
 
     /// A threshold as it came over the wire.
@@ -23,8 +23,8 @@ impl Threshold {
 
     /// The threshold of a rate, `None` for "never", which isn't a probability and has none.
     ///
-    /// It is rounded to [`PRECISION`](Self::PRECISION) digits, and the rounded value is what
-    /// decides: so `th` tells the truth.
+    /// It is rounded to five hexadecimal digits beyond the leading `f`s, and the rounded value is
+    /// what decides: so `th` tells the truth.
     pub fn of(rate: PerMillion) -> Option<Self> {
         const MILLION: u64 = PerMillion::MAX as u64;
         let rate = u64::from(rate.get());

@@ -115,6 +115,8 @@ pub enum Fault {
     Protocol,
     /// The caller's request was malformed.
     BadRequest,
+    /// The caller's request has more fields than allowed.
+    HeadTooLarge,
     /// CONNECT where it isn't allowed.
     MethodNotAllowed,
     /// Request refused: the target can't be forwarded.
@@ -135,6 +137,7 @@ impl Fault {
             Self::StreamReset => "stream_reset",
             Self::Protocol => "protocol_error",
             Self::BadRequest => "bad_request",
+            Self::HeadTooLarge => "head_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BadTarget => "bad_target",
             Self::Internal => "internal_error",

@@ -26,8 +26,9 @@ const ARROWS: &[(&str, &str)] = &[
     ("demo", "context sample span export listen proxy admin metrics lifecycle config app"),
 ];
 
-/// Crate roots: they name every module, and nothing can use them.
-const ROOTS: [&str; 2] = ["lib", "main"];
+/// The library's root, and the program with its command line: they name every module, and nothing
+/// can use them.
+const ROOTS: [&str; 3] = ["lib", "main", "cli"];
 
 /// What code that knows no runtime, no clock and no sockets can't mention.
 const IMPURE: [&str; 8] = [

@@ -125,7 +125,7 @@ fn a_component_without_certificates_reaches_an_etcd_that_demands_them() {
         key.display()
     );
     let start = |upstream: &str| {
-        Proxy::start(&proxy::custom(
+        Proxy::start(&proxy::listening(
             "egress",
             "127.0.0.1:0",
             upstream,
@@ -157,7 +157,7 @@ fn unix_sockets_serve_both_sides_of_the_proxy() {
     // etcdctl takes the socket for a host and a port, in its own directory.
     let bind = format!("unix://{}", scratch.join("proxy:1").display());
     let upstream = format!("{{url: \"unix://{}\"}}", etcd.socket.display());
-    let document = proxy::custom("egress", &bind, &upstream, receiver.endpoint(), "");
+    let document = proxy::listening("egress", &bind, &upstream, receiver.endpoint(), "");
     let proxy = Proxy::start(&document);
     for (arguments, expected) in [
         (vec!["put", "a", "1"], "OK\n"),

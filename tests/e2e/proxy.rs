@@ -136,13 +136,46 @@ pub fn egress(upstream: &str, collector: &str, more: &str) -> String {
     listener("egress", upstream, collector, more)
 }
 
+/// Any listeners, any `tracing`: both as they stand in a file, with their own indentation.
+pub fn custom(tracing: &str, listeners: &str) -> String {
+    format!(
+        "service: {{name: test}}
+tracing:
+{tracing}
+workers: 1
+drainTimeout: 5s
+listeners:
+{listeners}"
+    )
+}
+
+/// One ingress listener in front of `upstream` (the value of that key) whose spans nobody wants.
+pub fn quiet(upstream: &str, more: &str) -> String {
+    format!(
+        "tracing: {{export: {{protocol: none}}}}
+workers: 1
+drainTimeout: 5s
+listeners:
+- name: quiet
+  bind: 127.0.0.1:0
+  upstream: {upstream}
+{more}"
+    )
+}
+
 fn listener(direction: &str, upstream: &str, collector: &str, more: &str) -> String {
     let upstream = format!("{{url: \"{upstream}\"}}");
-    custom(direction, "127.0.0.1:0", &upstream, collector, more)
+    listening(direction, "127.0.0.1:0", &upstream, collector, more)
 }
 
 /// One listener with an address of its own; `upstream` is YAML in one line.
-pub fn custom(direction: &str, bind: &str, upstream: &str, collector: &str, more: &str) -> String {
+pub fn listening(
+    direction: &str,
+    bind: &str,
+    upstream: &str,
+    collector: &str,
+    more: &str,
+) -> String {
     format!(
         "service: {{name: test}}
 tracing:

@@ -49,6 +49,19 @@ impl Wire {
         bytes
     }
 
+    /// Sends a request and reads its answer, whose length has to be told; the connection stays.
+    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> (String, Vec<u8>) {
+        self.send(request);
+        let head = self.head();
+        let length = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, length)| length.trim().parse().ok());
+        let body = self.exactly(length.unwrap_or(0));
+        (head, body)
+    }
+
     /// Ends this side's sending.
     pub fn finish(&self) {
         self.0
@@ -105,4 +118,20 @@ impl Scripted {
             thread.join().expect("the script succeeds");
         }
     }
+}
+
+/// The same over a unix socket.
+pub fn exchange_unix(path: &std::path::Path, request: &str) -> String {
+    let mut stream = std::os::unix::net::UnixStream::connect(path).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Status of an answer's head.
+pub fn status(answer: &str) -> u16 {
+    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok());
+    status.unwrap_or_else(|| panic!("expected an answer, got {answer:?}"))
 }

@@ -269,6 +269,7 @@ fn exporters_and_the_switch_choose_the_sinks() {
         let sinks = config(BARE, variables).export.sinks;
         let word = |sink: &Sink| match sink {
             Sink::Console => "console",
+            Sink::Memory(_) => "memory",
             Sink::Otlp(otlp) if otlp.transport == Transport::Grpc => "grpc",
             Sink::Otlp(_) => "http",
         };

@@ -113,6 +113,7 @@ fn rule(rule: &Rule) -> Value {
 fn export(settings: &Export) -> Value {
     let protocol = |sink: &Sink| match sink {
         Sink::Console => "console",
+        Sink::Memory(_) => "memory",
         Sink::Otlp(otlp) => match otlp.transport {
             Transport::Grpc => "grpc",
             Transport::HttpProtobuf => "http/protobuf",
@@ -124,7 +125,7 @@ fn export(settings: &Export) -> Value {
         .iter()
         .filter_map(|sink| match sink {
             Sink::Otlp(otlp) => Some(otlp),
-            Sink::Console => None,
+            Sink::Console | Sink::Memory(_) => None,
         })
         .collect();
     let mut shown = json!({

@@ -144,9 +144,11 @@ fn tokens_on_other_runtimes_hold_the_drain_up() {
             let token = drain.token();
             std::thread::spawn(move || {
                 tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
                     .build()
                     .unwrap()
-                    .block_on(token.drain().draining());
+                    .block_on(async { time::timeout(20 * SECOND, token.drain().draining()).await })
+                    .unwrap();
                 drop(token);
             })
         })

@@ -1,9 +1,11 @@
 //! Making connections: name, address, TCP or unix socket, TLS.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -221,5 +223,73 @@ fn name(settings: &UpstreamSettings) -> &str {
         (Some(name), _) => name,
         (None, Target::Tcp { host, .. }) => host,
         (None, Target::Unix(_)) => "localhost",
+    }
+}
+
+/// Whether a stream failed for a reason of TLS: a certificate that was refused, for one.
+pub fn is_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+/// The upstream's address as `Host` says it; `localhost` for unix sockets.
+pub fn authority(settings: &UpstreamSettings) -> HeaderValue {
+    let standard = if settings.tls.is_some() { 443 } else { 80 };
+    let text = match &settings.target {
+        Target::Unix(_) => "localhost".to_owned(),
+        Target::Tcp { host, port } => {
+            let brackets = host.contains(':') && !host.starts_with('[');
+            let host = if brackets {
+                format!("[{host}]")
+            } else {
+                host.clone()
+            };
+            if *port == standard {
+                host
+            } else {
+                format!("{host}:{port}")
+            }
+        }
+    };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("localhost"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::settings::ClientTlsSettings;
+
+    #[test]
+    fn an_upstream_is_named_by_its_address_without_the_schemes_own_port() {
+        let tcp = |host: &str, port| Target::Tcp {
+            host: host.to_owned(),
+            port,
+        };
+        for (target, tls, expected) in [
+            (tcp("etcd.svc", 2379), true, "etcd.svc:2379"),
+            (tcp("etcd.svc", 443), true, "etcd.svc"),
+            (tcp("etcd.svc", 443), false, "etcd.svc:443"),
+            (tcp("::1", 80), false, "[::1]"),
+            (tcp("::1", 8080), false, "[::1]:8080"),
+            (Target::Unix("/run/a.sock".into()), false, "localhost"),
+        ] {
+            let settings = UpstreamSettings {
+                target,
+                tls: tls.then_some(ClientTlsSettings {
+                    ca_file: None,
+                    identity: None,
+                    server_name: None,
+                }),
+                protocol: UpstreamProtocol::Auto,
+                host: None,
+                tcp_keepalive: None,
+                http2_ping: None,
+                ping_timeout: Duration::ZERO,
+                connect_timeout: Duration::ZERO,
+                response_header_timeout: None,
+            };
+            assert_eq!(authority(&settings), expected);
+        }
     }
 }

@@ -5,16 +5,19 @@
 //! reused connection that closed before any byte of a response (RFC 9112, section 9.3.1).
 
 use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use http::{Request, Response, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 
-use super::{Checkout, Lease, Need, Upstream, Version};
+use super::{Checkout, Lease, Need, Upstream, Version, connect};
 use crate::proxy::body::RequestBody;
 use crate::proxy::gate::Gate;
-use crate::proxy::target;
+use crate::proxy::{http1, target};
 use crate::span::record::Fault;
 
 /// The upstream's answer.
@@ -39,58 +42,166 @@ pub struct Failure {
     pub resends: u8,
 }
 
-struct Broken {
-    error: hyper::Error,
-    unsent: Option<Request<RequestBody>>,
+type Sent = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Unsent>>>>;
+type Unsent = TrySendError<Request<RequestBody>>;
+
+/// A request on its way: sent, if a connection was at hand.
+pub enum Begun {
+    /// On a connection.
+    Sent(Attempt),
+    /// Waits for a connection.
+    Waiting(Box<Request<RequestBody>>),
+    /// Can't be sent.
+    Failed(Fault),
 }
 
-/// Sends a request whose head is complete but for the form of its target.
-pub async fn forward(
-    upstream: &Rc<Upstream>,
-    mut request: Request<RequestBody>,
-    need: Need,
-    gate: Option<&Gate>,
-) -> Result<Answer, Failure> {
-    let mut resends = 0;
-    loop {
-        let fail = |fault| Failure {
-            fault,
-            error: None,
-            resends,
+/// One attempt. Small: its parts are boxed because a request's future is moved about.
+pub struct Attempt {
+    sent: Sent,
+    lease: Lease,
+    version: Version,
+    replay: Option<Box<Request<()>>>,
+}
+
+/// Where a request goes and what it needs there.
+#[derive(Clone)]
+pub struct Route {
+    /// The upstream.
+    pub upstream: Rc<Upstream>,
+    /// The connection it needs.
+    pub need: Need,
+    /// What its body waits for.
+    pub gate: Option<Gate>,
+}
+
+impl Route {
+    /// Sends a request, whose head is complete but for the form of its target, if a connection
+    /// is at hand.
+    pub fn begin(&self, request: Request<RequestBody>) -> Begun {
+        match self.upstream.at_hand(self.need, false) {
+            None => Begun::Waiting(Box::new(request)),
+            Some(checkout) => match self.attempt(request, checkout) {
+                Ok(attempt) => Begun::Sent(attempt),
+                Err(fault) => Begun::Failed(fault),
+            },
+        }
+    }
+
+    /// Waits for the answer; sends anew once where that is safe.
+    pub async fn finish(self, begun: Begun) -> Result<Answer, Failure> {
+        let (request, resends) = match begun {
+            Begun::Failed(fault) => return Err(Failure::of(fault, 0)),
+            Begun::Waiting(request) => (request, 0),
+            Begun::Sent(attempt) => match attempt.answer(0).await {
+                Ok(answer) => return Ok(answer),
+                Err((failure, None)) => return Err(failure),
+                Err((_, Some(anew))) => (anew, 1),
+            },
         };
-        let checkout = upstream.checkout(need, resends > 0).await.map_err(fail)?;
-        let replay = replayable(&request, &checkout);
+        Box::pin(self.slowly(request, resends)).await
+    }
+
+    /// Connects if need be; the first of two attempts may still fail.
+    async fn slowly(
+        self,
+        mut request: Box<Request<RequestBody>>,
+        mut resends: u8,
+    ) -> Result<Answer, Failure> {
+        loop {
+            let fail = |fault| Failure::of(fault, resends);
+            let again = resends > 0;
+            let checkout = match self.upstream.at_hand(self.need, again) {
+                Some(checkout) => checkout,
+                None => {
+                    let made = self.upstream.checkout(self.need, again).await;
+                    made.map_err(fail)?
+                }
+            };
+            let attempt = self.attempt(*request, checkout).map_err(fail)?;
+            match attempt.answer(resends).await {
+                Ok(answer) => return Ok(answer),
+                Err((_, Some(anew))) if !again => request = anew,
+                Err((failure, _)) => return Err(failure),
+            }
+            resends += 1;
+        }
+    }
+
+    fn attempt(
+        &self,
+        mut request: Request<RequestBody>,
+        checkout: Checkout,
+    ) -> Result<Attempt, Fault> {
         let version = match checkout {
             Checkout::Http1(_) => Version::Http1,
             Checkout::Http2(_) => Version::Http2,
         };
-        if let (Some(gate), Version::Http2) = (gate, version) {
+        if let (Some(gate), Version::Http2) = (&self.gate, version) {
             // Interim responses don't come through on HTTP/2: there is no word to wait for.
             gate.open();
             request.headers_mut().remove(header::EXPECT);
         }
-        let sent = rewrite(upstream, request, version).map_err(fail)?;
-        match attempt(sent, checkout).await {
-            Ok((response, lease)) => {
-                return Ok(Answer {
-                    response,
-                    lease,
-                    version,
-                    resends,
-                });
-            }
-            Err(mut broken) => match again(&mut broken, replay) {
-                Some(anew) if resends == 0 => request = anew,
-                _ => {
-                    return Err(Failure {
-                        fault: fault(&broken.error),
-                        error: Some(broken.error),
-                        resends,
-                    });
-                }
-            },
+        let replay = replayable(&request, &checkout);
+        let request = rewrite(&self.upstream, request, version)?;
+        let (sent, lease): (Sent, _) = match checkout {
+            Checkout::Http1(mut checkout) => (
+                Box::pin(checkout.sender.try_send_request(request)),
+                Lease::Http1(Some(checkout)),
+            ),
+            Checkout::Http2(mut checkout) => (
+                Box::pin(checkout.sender.try_send_request(request)),
+                Lease::Http2 {
+                    _slot: checkout.slot,
+                },
+            ),
+        };
+        Ok(Attempt {
+            sent,
+            lease,
+            version,
+            replay,
+        })
+    }
+}
+
+impl Failure {
+    const fn of(fault: Fault, resends: u8) -> Self {
+        Self {
+            fault,
+            error: None,
+            resends,
         }
-        resends += 1;
+    }
+}
+
+impl Attempt {
+    /// The answer, or why there is none and the request to send anew if that is safe.
+    async fn answer(
+        self,
+        resends: u8,
+    ) -> Result<Answer, (Failure, Option<Box<Request<RequestBody>>>)> {
+        match self.sent.await {
+            Ok(response) => Ok(Answer {
+                response,
+                lease: self.lease,
+                version: self.version,
+                resends,
+            }),
+            Err(mut unsent) => {
+                let message = unsent.take_message();
+                let error = unsent.into_error();
+                let anew = match message {
+                    Some(unsent) => Some(Box::new(unsent)),
+                    None => again(&error, self.replay),
+                };
+                let failure = Failure {
+                    fault: fault(&error),
+                    error: Some(error),
+                    resends,
+                };
+                Err((failure, anew))
+            }
+        }
     }
 }
 
@@ -105,42 +216,21 @@ fn rewrite(
         Version::Http2 => http::Version::HTTP_2,
     };
     // A second attempt starts from the form the first one left behind.
-    target::normalise(&mut parts)
-        .and_then(|()| target::rewrite(&mut parts, wire, upstream.tls(), upstream.host()))
-        .map_err(|_| Fault::BadTarget)?;
+    target::normalise(&mut parts).map_err(|_| Fault::BadTarget)?;
+    // HTTP/1.0 need not name anybody; the versions spoken here must.
+    let nobody = !parts.headers.contains_key(header::HOST);
+    let host = upstream
+        .host()
+        .or_else(|| nobody.then(|| upstream.authority()));
+    target::rewrite(&mut parts, wire, upstream.tls(), host).map_err(|_| Fault::BadTarget)?;
+    if version == Version::Http1 {
+        http1::prepare(&mut parts, &body);
+    }
     Ok(Request::from_parts(parts, body))
 }
 
-async fn attempt(
-    request: Request<RequestBody>,
-    checkout: Checkout,
-) -> Result<(Response<Incoming>, Lease), Broken> {
-    let (sent, lease) = match checkout {
-        Checkout::Http1(mut checkout) => {
-            let sent = checkout.sender.try_send_request(request).await;
-            (sent, Lease::Http1(Some(checkout)))
-        }
-        Checkout::Http2(mut checkout) => {
-            let sent = checkout.sender.try_send_request(request).await;
-            (
-                sent,
-                Lease::Http2 {
-                    _slot: checkout.slot,
-                },
-            )
-        }
-    };
-    match sent {
-        Ok(response) => Ok((response, lease)),
-        Err(mut error) => Err(Broken {
-            unsent: error.take_message(),
-            error: error.into_error(),
-        }),
-    }
-}
-
 /// A copy of the head, where a second attempt may be allowed at all.
-fn replayable(request: &Request<RequestBody>, checkout: &Checkout) -> Option<Request<()>> {
+fn replayable(request: &Request<RequestBody>, checkout: &Checkout) -> Option<Box<Request<()>>> {
     let may_break = match checkout {
         Checkout::Http1(checkout) => checkout.reused && request.method().is_idempotent(),
         Checkout::Http2(_) => true,
@@ -154,20 +244,21 @@ fn replayable(request: &Request<RequestBody>, checkout: &Checkout) -> Option<Req
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     *copy.extensions_mut() = request.extensions().clone();
-    Some(copy)
+    Some(Box::new(copy))
 }
 
-/// The request to send anew, if that is safe.
-fn again(broken: &mut Broken, copy: Option<Request<()>>) -> Option<Request<RequestBody>> {
-    if let Some(unsent) = broken.unsent.take() {
-        return Some(unsent);
-    }
+/// The request to send anew, if that is safe after this error.
+fn again(
+    error: &hyper::Error,
+    copy: Option<Box<Request<()>>>,
+) -> Option<Box<Request<RequestBody>>> {
     let copy = copy?;
-    let safe = match h2_error(&broken.error) {
-        Some(error) => unprocessed(error, copy.method().is_idempotent()),
-        None => broken.error.is_incomplete_message() && copy.method().is_idempotent(),
+    let idempotent = copy.method().is_idempotent();
+    let safe = match h2_error(error) {
+        Some(error) => unprocessed(error, idempotent),
+        None => error.is_incomplete_message() && idempotent,
     };
-    safe.then(|| copy.map(|()| RequestBody::empty()))
+    safe.then(|| Box::new(copy.map(|()| RequestBody::empty())))
 }
 
 /// Whether the upstream declared the stream unprocessed.
@@ -182,6 +273,11 @@ fn unprocessed(error: &h2::Error, idempotent: bool) -> bool {
 
 /// The HTTP/2 error beneath the engine's, if there is one.
 pub fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    beneath(error)
+}
+
+/// The first error of a type among the causes of the engine's.
+fn beneath<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(found) = cause.downcast_ref() {
@@ -210,6 +306,7 @@ pub fn fault(error: &hyper::Error) -> Fault {
         Some(error) if error.is_library() => Fault::Protocol,
         Some(_) => Fault::ConnectionClosed,
         None if error.is_parse() => Fault::Protocol,
+        None if beneath(error).is_some_and(connect::is_tls) => Fault::Tls,
         None => Fault::ConnectionClosed,
     }
 }

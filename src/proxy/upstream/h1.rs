@@ -51,17 +51,37 @@ impl Pool {
         })
     }
 
-    /// The last used connection that is still open.
-    pub async fn take(self: &Rc<Self>) -> Option<Checkout> {
-        loop {
-            let mut idle = self.idle.borrow_mut().pop()?;
-            if idle.sender.is_ready() || ready(&mut idle.sender).await {
-                return Some(Checkout {
-                    sender: idle.sender,
-                    reused: true,
-                    pool: Rc::downgrade(self),
-                });
+    /// The last used connection that can carry a request at once.
+    pub fn ready(self: &Rc<Self>) -> Option<Checkout> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(last) = idle.last() {
+            if last.sender.is_closed() {
+                idle.pop();
+                continue;
             }
+            if !last.sender.is_ready() {
+                return None;
+            }
+            return idle.pop().map(|kept| self.checkout(kept.sender));
+        }
+        None
+    }
+
+    /// The last used connection that can carry a request after a moment.
+    pub async fn settled(self: &Rc<Self>) -> Option<Checkout> {
+        loop {
+            let mut kept = self.idle.borrow_mut().pop()?;
+            if kept.sender.is_ready() || ready(&mut kept.sender).await {
+                return Some(self.checkout(kept.sender));
+            }
+        }
+    }
+
+    fn checkout(self: &Rc<Self>, sender: SendRequest<RequestBody>) -> Checkout {
+        Checkout {
+            sender,
+            reused: true,
+            pool: Rc::downgrade(self),
         }
     }
 

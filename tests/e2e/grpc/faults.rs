@@ -118,7 +118,7 @@ async fn a_response_that_is_cut_off_breaks_off_its_chunks_for_callers_of_http1()
         }
     });
     let upstream = format!("{{url: \"{}\", protocol: http2}}", server.url());
-    let proxy = Proxy::start(&proxy::custom(
+    let proxy = Proxy::start(&proxy::listening(
         "ingress",
         "127.0.0.1:0",
         &upstream,

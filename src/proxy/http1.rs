@@ -1,0 +1,93 @@
+//! What a request needs beyond its target to leave as HTTP/1.1.
+
+use http::Method;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http_body::Body;
+
+use super::head::Head;
+
+/// Makes fields and framing say in HTTP/1.1 what the caller said in its own version.
+pub fn prepare(parts: &mut Parts, body: &impl Body) {
+    join_cookies(parts);
+    frame(parts, body);
+}
+
+/// HTTP/2 may split `Cookie`; HTTP/1.1 knows one (RFC 9113, section 8.2.3).
+fn join_cookies(parts: &mut Parts) {
+    if parts.headers.lines(&header::COOKIE).nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = parts.headers.lines(&header::COOKIE).collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        parts.headers.set(header::COOKIE, cookie);
+    }
+}
+
+/// Says how long the body is where HTTP/2 needn't. Of unknown length: chunked, for all methods,
+/// as the engine would drop it for some. None where one is usual: zero (RFC 9110, section 8.6).
+fn frame(parts: &mut Parts, body: &impl Body) {
+    let method = &parts.method;
+    if method == Method::CONNECT || parts.headers.contains_key(header::CONTENT_LENGTH) {
+        return;
+    }
+    if !body.is_end_stream() {
+        let chunked = HeaderValue::from_static("chunked");
+        parts.headers.set(header::TRANSFER_ENCODING, chunked);
+    } else if [Method::POST, Method::PUT, Method::PATCH].contains(method) {
+        let zero = HeaderValue::from_static("0");
+        parts.headers.set(header::CONTENT_LENGTH, zero);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::Request;
+    use http::request::Builder;
+    use http_body_util::{BodyExt, Empty, Full};
+
+    use super::*;
+
+    fn prepared(builder: Builder, body: &impl Body) -> Parts {
+        let (mut parts, ()) = builder.body(()).expect("a request").into_parts();
+        prepare(&mut parts, body);
+        parts
+    }
+
+    #[test]
+    fn crumbs_become_one_cookie_and_one_cookie_stays_as_it_is() {
+        let none = Empty::<Bytes>::new();
+        let crumbs = Request::builder()
+            .header("cookie", "a=1")
+            .header("cookie", "b=2; c");
+        let parts = prepared(crumbs, &none);
+        let cookies: Vec<_> = parts.headers.lines(&header::COOKIE).collect();
+        assert_eq!(cookies, [b"a=1; b=2; c"]);
+        let parts = prepared(Request::builder().header("cookie", "a=1;b=2,"), &none);
+        assert_eq!(parts.headers["cookie"], "a=1;b=2,");
+    }
+
+    #[test]
+    fn bodies_of_unknown_length_are_chunked_and_missing_ones_have_none() {
+        let body = Full::<Bytes>::from("x").map_frame(|frame| frame);
+        for (method, length, chunked) in [
+            ("GET", None, true),
+            ("POST", None, true),
+            ("GET", Some("1"), false),
+            ("CONNECT", None, false),
+        ] {
+            let mut builder = Request::builder().method(method);
+            if let Some(length) = length {
+                builder = builder.header("content-length", length);
+            }
+            let parts = prepared(builder, &body);
+            let found = parts.headers.contains_key("transfer-encoding");
+            assert_eq!(found, chunked, "{method}, {length:?}");
+        }
+        let none = Empty::<Bytes>::new();
+        assert!(prepared(Request::builder(), &none).headers.is_empty());
+        let parts = prepared(Request::builder().method("PUT"), &none);
+        assert_eq!(parts.headers["content-length"], "0");
+    }
+}
