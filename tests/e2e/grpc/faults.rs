@@ -192,7 +192,7 @@ async fn a_request_that_is_cut_off_breaks_off_its_chunks_for_an_upstream_of_http
         let _ = tell.send(wire.rest());
     });
     let target = format!("{{url: \"{}\", protocol: http1}}", upstream.url());
-    let proxy = Proxy::start(&proxy::custom(
+    let proxy = Proxy::start(&proxy::listening(
         "ingress",
         "127.0.0.1:0",
         &target,
