@@ -1,6 +1,6 @@
 //! HTTP/2 connections to an upstream, shared by the requests of one worker.
 //!
-//! A connection takes as many streams as the upstream allows and [`MAX_STREAMS`] at the most;
+//! A connection takes as many streams as the upstream allows and `MAX_STREAMS` at the most;
 //! when all are full another is opened, so no request waits behind somebody's watch.
 
 mod watched;
