@@ -21,8 +21,15 @@ const QUEUE: u64 = 64;
 /// Batches leave soon, so that tests needn't wait.
 const SOON: &[(&str, &str)] = &[("OTEL_BSP_SCHEDULE_DELAY", "20")];
 
+/// Incomplete batches never leave.
+const NEVER: &[(&str, &str)] = &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")];
+
 /// One ingress listener per trust, in front of one component.
 fn proxy(component: &Component, export: &str, rate: u32, trusts: &[&str]) -> Proxy {
+    Proxy::start_in(SOON, &document(component, export, rate, trusts))
+}
+
+fn document(component: &Component, export: &str, rate: u32, trusts: &[&str]) -> String {
     let url = component.url();
     let listeners: String = trusts
         .iter()
@@ -33,11 +40,10 @@ fn proxy(component: &Component, export: &str, rate: u32, trusts: &[&str]) -> Pro
             )
         })
         .collect();
-    let document = format!(
+    format!(
         "tracing:\n  samplingRatePerMillion: {rate}\n  export: {export}\nworkers: 1\n\
          drainTimeout: 1s\nhealth: {{bind: 127.0.0.1:0}}\nlisteners:\n{listeners}"
-    );
-    Proxy::start_in(SOON, &document)
+    )
 }
 
 fn grpc(endpoint: &str) -> String {
@@ -160,10 +166,10 @@ enum Broken {
     /// Nobody listens.
     Down(String),
     /// Connections are taken by the system, and nobody ever answers.
-    Silent(
-        String,
-        #[expect(dead_code, reason = "held so that the port stays taken")] std::net::TcpListener,
-    ),
+    Silent {
+        endpoint: String,
+        _socket: std::net::TcpListener,
+    },
     /// A collector that behaves badly.
     Unwell(Receiver, &'static str),
 }
@@ -178,11 +184,15 @@ impl Broken {
         let refuses = |code| unwell(Speaks::Grpc, "grpc", Behaviour::Code(code));
         let (down, address) = listener();
         drop(down);
-        let (silent, quiet) = listener();
+        let (socket, quiet) = listener();
+        let silent = Self::Silent {
+            endpoint: format!("http://{quiet}"),
+            _socket: socket,
+        };
         let busy = Behaviour::Status(503, vec![("retry-after", "1")]);
         vec![
             ("down", Self::Down(format!("http://{address}"))),
-            ("silent", Self::Silent(format!("http://{quiet}"), silent)),
+            ("silent", silent),
             ("hung", unwell(Speaks::Grpc, "grpc", Behaviour::Hang)),
             ("unavailable", refuses(tonic::Code::Unavailable)),
             ("refusing", refuses(tonic::Code::PermissionDenied)),
@@ -195,7 +205,7 @@ impl Broken {
 
     fn export(&self) -> String {
         let (endpoint, protocol) = match self {
-            Self::Down(endpoint) | Self::Silent(endpoint, _) => (endpoint.as_str(), "grpc"),
+            Self::Down(endpoint) | Self::Silent { endpoint, .. } => (endpoint.as_str(), "grpc"),
             Self::Unwell(receiver, protocol) => (receiver.endpoint(), *protocol),
         };
         format!(
@@ -321,4 +331,23 @@ fn a_collector_that_comes_back_gets_what_was_kept() {
         assert_eq!(ids.len(), received.len(), "none comes twice");
         assert!(ids.is_subset(&known), "none is made up");
     }
+}
+
+#[test]
+fn a_span_in_a_batch_that_is_being_filled_is_accounted_for() {
+    let (component, receiver) = (Component::start(), Receiver::start(Speaks::Grpc));
+    let export = grpc(receiver.endpoint());
+    let document = document(&component, &export, 1_000_000, &["drop"]);
+    let proxy = Proxy::start_in(NEVER, &document);
+    let mut caller = Caller::connect(proxy.at(0));
+    for _ in 0..10 {
+        caller.request("");
+    }
+    Account::until(&proxy, "accounted for", |account| {
+        let batched = proxy.export().drained() == 10;
+        batched && account.recorded == 10 && account.waiting == 10 && account.adds_up()
+    });
+    drop(caller);
+    proxy.stop();
+    assert_eq!(receiver.spans().len(), 10, "the stop flushes them");
 }

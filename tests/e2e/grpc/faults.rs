@@ -11,7 +11,7 @@ use tonic::{Code, Request};
 use super::super::background::{listener, within};
 use super::super::proxy::{self, Proxy};
 use super::super::receiver::{Receiver, Speaks};
-use super::super::wire::{self, Wire};
+use super::super::wire::{self, Scripted, Wire};
 use super::peer::{self, Call, Caller, Server, grpc_ok};
 use super::service::Client;
 use super::{ingress, recorded, spans};
@@ -176,6 +176,39 @@ async fn a_request_that_is_cut_off_never_looks_complete() {
         let ended = within(told.recv()).await.expect("an end");
         let reason = ended.expect_err("an error").expect("a reset");
         assert_ne!(reason, Reason::NO_ERROR, "which reads as an end");
+        drop(response);
+    }
+    drop(proxy);
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_off_breaks_off_its_chunks_for_an_upstream_of_http1() {
+    let receiver = Receiver::start(Speaks::Grpc);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let upstream = Scripted::start(3, move |_, mut wire| {
+        wire.head();
+        assert_eq!(wire.exactly(9), b"4\r\npart\r\n");
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let _ = tell.send(wire.rest());
+    });
+    let target = format!("{{url: \"{}\", protocol: http1}}", upstream.url());
+    let proxy = Proxy::start(&proxy::listening(
+        "ingress",
+        "127.0.0.1:0",
+        &target,
+        receiver.endpoint(),
+        "",
+    ));
+    for code in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+        let caller = Caller::connect(proxy.at(0)).await;
+        let mut call = caller.call("/test.Echo/Unary").await;
+        call.body
+            .send_data(Bytes::from_static(b"part"), false)
+            .unwrap();
+        let response = call.head().await.unwrap();
+        call.body.send_reset(code);
+        let rest = within(told.recv()).await.expect("an end");
+        assert!(rest.is_empty(), "{code:?} became {rest:?}");
         drop(response);
     }
     drop(proxy);
