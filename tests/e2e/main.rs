@@ -26,6 +26,7 @@ mod grpc;
 mod outage;
 mod pairings;
 mod proxy_protocol;
+mod ready_made;
 mod sampling;
 mod smoke;
 mod smuggling;

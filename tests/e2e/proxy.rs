@@ -27,21 +27,23 @@ impl Proxy {
 
     /// The same, with an environment.
     pub fn start_in(environment: &[(&str, &str)], yaml: &str) -> Self {
-        Self::launch(PathBuf::from("test.yaml"), yaml, environment)
+        Self::launch(PathBuf::from("test.yaml"), document(yaml), environment)
     }
 
     /// The same, from a file that exists, so that it can be changed and reloaded.
     pub fn start_file(path: PathBuf, yaml: &str) -> Self {
-        Self::launch(path, yaml, &[])
+        Self::launch(path, document(yaml), &[])
     }
 
-    fn launch(path: PathBuf, yaml: &str, environment: &[(&str, &str)]) -> Self {
+    /// From a complete document.
+    pub fn start_text(path: PathBuf, text: String) -> Self {
+        Self::launch(path, text, &[])
+    }
+
+    fn launch(path: PathBuf, text: String, environment: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let source = Source {
-            file: Some(FileText {
-                path,
-                text: document(yaml),
-            }),
+            file: Some(FileText { path, text }),
             environment: environment.iter().map(owned).collect(),
             flags: Flags::default(),
         };

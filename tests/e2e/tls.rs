@@ -2,7 +2,7 @@
 
 mod listener;
 mod reload;
-mod upstream;
+pub mod upstream;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,15 +29,15 @@ fn files((cert, key): &(impl AsRef<Path>, impl AsRef<Path>)) -> String {
 
 /// How a caller shakes hands.
 #[derive(Clone)]
-struct Hello {
-    name: &'static str,
-    alpn: &'static [&'static str],
-    versions: &'static [&'static SupportedProtocolVersion],
+pub struct Hello {
+    pub name: &'static str,
+    pub alpn: &'static [&'static str],
+    pub versions: &'static [&'static SupportedProtocolVersion],
 }
 
 impl Hello {
     /// The usual caller.
-    const USUAL: Self = Self {
+    pub const USUAL: Self = Self {
         name: "a.example",
         alpn: &["h2", "http/1.1"],
         versions: rustls::ALL_VERSIONS,
@@ -45,15 +45,19 @@ impl Hello {
 }
 
 /// What a handshake settled.
-struct Settled {
-    caller: Caller,
-    certificate: CertificateDer<'static>,
-    version: ProtocolVersion,
-    speaks: Speaks,
+pub struct Settled {
+    pub caller: Caller,
+    pub certificate: CertificateDer<'static>,
+    pub version: ProtocolVersion,
+    pub speaks: Speaks,
 }
 
 /// Shakes hands, trusting `authority` alone.
-async fn shake(at: SocketAddr, authority: &Authority, hello: Hello) -> std::io::Result<Settled> {
+pub async fn shake(
+    at: SocketAddr,
+    authority: &Authority,
+    hello: Hello,
+) -> std::io::Result<Settled> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(hello.versions)
         .expect("versions")
