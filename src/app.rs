@@ -41,6 +41,8 @@ const MIN_FLUSH: Duration = Duration::from_secs(1);
 pub struct App {
     config: Config,
     source: Source,
+    /// Digest of the configuration's files as they were when they were put to use.
+    files: u64,
     secrets: plan::Secrets,
     bound: Vec<Bound>,
     admin: Option<Bound>,
@@ -85,6 +87,7 @@ impl App {
         source: Source,
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
+        let files = reload::digest(&config.files);
         let secrets = plan::Secrets::random()?;
         let plans = plan::plans(&config, &secrets)?;
         let bound = bind_all(&config, inherited)?;
@@ -113,6 +116,7 @@ impl App {
             effective: Arc::new(Mutex::new(config.effective.clone())),
             config,
             source,
+            files,
             secrets,
             bound,
             admin,
@@ -177,7 +181,7 @@ impl App {
         let servers = servers::spawn(&mut self)?;
         self.listening.set();
         tracing::info!(workers = workers.len(), "ready");
-        let mut reload = reload::Reload::new(&self.source, &self.config);
+        let mut reload = reload::Reload::new(&self.source, &self.config, self.files);
         let mut requested = pin!(self.drain.requested());
         loop {
             tokio::select! {

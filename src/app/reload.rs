@@ -27,13 +27,14 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// Files as they are now.
-    pub fn new(source: &Source, config: &Config) -> Self {
+    /// `seen` is the digest of the files, taken before they were put to use: whatever changed
+    /// since then is a change.
+    pub fn new(source: &Source, config: &Config, seen: u64) -> Self {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             source: source.clone(),
-            seen: digest(&config.files),
+            seen,
             files: config.files.clone(),
             ticks,
         }
@@ -53,6 +54,8 @@ impl Reload {
 
     /// Reads everything anew and puts it in force, or says why not.
     pub fn now(&mut self, app: &App, workers: &[Handle]) {
+        // Before reading: what changes while it is read changes once more.
+        self.seen = digest(&self.files);
         match self.load(app) {
             Ok((config, plans)) => self.apply(app, workers, config, plans),
             Err(why) => {
@@ -95,8 +98,10 @@ impl Reload {
             tracing::error!(%error, "the exporter keeps its settings");
         }
         *app.effective.lock().unwrap_or_else(PoisonError::into_inner) = config.effective;
-        self.files = config.files;
-        self.seen = digest(&self.files);
+        if self.files != config.files {
+            self.files = config.files;
+            self.seen = digest(&self.files);
+        }
         tracing::info!("configuration reloaded");
     }
 }
@@ -118,8 +123,8 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
     }
 }
 
-/// A missing file has contents, too: none.
-fn digest(files: &[PathBuf]) -> u64 {
+/// What the files hold. A missing one has contents, too: none.
+pub fn digest(files: &[PathBuf]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {
         std::fs::read(file).ok().hash(&mut hasher);

@@ -310,8 +310,6 @@ mod tests {
             "server",
             "server-timing",
             "sw",
-            "sw8y",
-            "sw8-correlations",
             "te",
             "trace",
             "traceparents",

@@ -1,8 +1,9 @@
 //! What became of the spans: counters and the state of every sink.
 //!
 //! Every recorded span is in exactly one place. Before the sinks:
-//! `recorded = queue_full + shutdown + drained + waiting in a ring`; every drained span is offered
-//! to every sink, once its batch is complete; and for every sink
+//! `recorded = queue_full + shutdown + waiting + offered`: a span waits in a ring and then in the
+//! batch that is being filled, which is offered to every sink when it is complete or due; and for
+//! every sink
 //! `offered = exported + dropped + in flight`.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -63,6 +64,7 @@ pub enum State {
 pub struct Status {
     rings: Vec<Arc<ring::Counters>>,
     drained: AtomicU64,
+    batched: AtomicU64,
     left_behind: AtomicU64,
     sinks: RwLock<Vec<Arc<SinkStatus>>>,
 }
@@ -98,12 +100,13 @@ impl Status {
         self.drained.load(Ordering::Relaxed)
     }
 
-    /// Spans not yet taken over by the exporter thread.
+    /// Spans not yet offered to the sinks: in a ring, or in a batch that is being filled.
     pub fn waiting(&self) -> u64 {
+        let batched = self.batched.load(Ordering::Relaxed);
         // Outflows first: what comes in meanwhile only makes the difference larger.
         let gone =
             self.dropped(Reason::QueueFull) + self.dropped(Reason::Shutdown) + self.drained();
-        self.recorded().saturating_sub(gone)
+        self.recorded().saturating_sub(gone) + batched
     }
 
     /// Every sink, past ones (by reconfiguration) included so that no counter falls.
@@ -131,6 +134,10 @@ impl Status {
 
     pub(super) fn count_drained(&self, spans: u64) {
         self.drained.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_batched(&self, spans: usize) {
+        self.batched.store(spans as u64, Ordering::Relaxed);
     }
 
     pub(super) fn count_left_behind(&self, spans: u64) {

@@ -87,6 +87,7 @@ impl Exporter {
     fn reconfigure(&mut self, plan: Plan) {
         if let Some(batch) = self.batcher.flush() {
             self.dispatch(batch);
+            self.status.set_batched(0);
         }
         self.sinks.clear();
         self.batcher.resize(plan.max_batch, plan.schedule_delay);
@@ -127,6 +128,7 @@ impl Exporter {
         if let Some(batch) = self.batcher.due(now) {
             self.dispatch(batch);
         }
+        self.status.set_batched(self.batcher.len());
         moved as usize
     }
 
@@ -156,6 +158,7 @@ impl Exporter {
         let _ = tokio::time::timeout_at(until, flush).await;
         if let Some(batch) = self.batcher.flush() {
             self.dispatch(batch);
+            self.status.set_batched(0);
         }
         for consumer in &mut self.consumers {
             let left = std::iter::from_fn(|| consumer.pop()).count();

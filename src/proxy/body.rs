@@ -1,5 +1,7 @@
 //! Bodies, relayed frame by frame: nothing is buffered, so back-pressure reaches both ways.
 
+mod cut_off;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
@@ -7,11 +9,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use h2::Reason;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use self::cut_off::{CutOff, checked};
 use super::activity::Open;
 use super::exchange::Exchange;
 use super::gate::{Gate, PATIENCE};
@@ -19,13 +23,14 @@ use super::head::Head;
 use super::trace::{self, Traced};
 use super::upstream::{Lease, forward};
 use crate::context::untrusted;
-use crate::span::record::Outcome;
+use crate::span::record::{Fault, Outcome};
 
 /// A request's body on its way to the upstream.
 pub struct RequestBody {
     inner: Option<Incoming>,
     hold: Option<Hold>,
     count: Option<Rc<Cell<u64>>>,
+    framed: bool,
 }
 
 struct Hold {
@@ -41,6 +46,7 @@ impl RequestBody {
             inner: Some(inner),
             hold: None,
             count: None,
+            framed: false,
         }
     }
 
@@ -50,6 +56,7 @@ impl RequestBody {
             inner: None,
             hold: None,
             count: None,
+            framed: false,
         }
     }
 
@@ -57,6 +64,11 @@ impl RequestBody {
     pub fn hold(&mut self, gate: Gate) {
         let patience = Box::pin(tokio::time::sleep(PATIENCE));
         self.hold = Some(Hold { gate, patience });
+    }
+
+    /// It comes on HTTP/2, where only END_STREAM is an end.
+    pub const fn framed(&mut self) {
+        self.framed = true;
     }
 
     /// Counts the bytes relayed.
@@ -67,12 +79,12 @@ impl RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = CutOff;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         let this = self.get_mut();
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
@@ -83,7 +95,8 @@ impl Body for RequestBody {
             }
             this.hold = None;
         }
-        let mut frame = ready!(Pin::new(inner).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+        let mut frame = checked(frame, inner, this.framed, Reason::CANCEL);
         if let Some(Ok(frame)) = &mut frame {
             if let (Some(count), Some(data)) = (&this.count, frame.data_ref()) {
                 count.set(count.get() + data.len() as u64);
@@ -158,11 +171,14 @@ impl Relay {
         self.lease.give_back();
     }
 
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let fault = match &frame {
+            Some(Err(error)) => forward::fault(error),
+            _ => Fault::StreamReset,
+        };
+        let framed = matches!(self.lease, Lease::Http2 { .. });
+        let mut frame = checked(frame, &self.inner, framed, Reason::INTERNAL_ERROR);
         match &mut frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
@@ -175,7 +191,7 @@ impl Relay {
                     self.ended();
                 }
             }
-            Some(Err(error)) => self.exchange.end(Outcome::Upstream(forward::fault(error))),
+            Some(Err(_)) => self.exchange.end(Outcome::Upstream(fault)),
             None => self.ended(),
         }
         Poll::Ready(frame)
@@ -194,12 +210,12 @@ impl Drop for Relay {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = CutOff;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         match self.get_mut() {
             Self::Relay(relay) => relay.poll_frame(cx),
             Self::Local { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::activity::{Activity, Noted, Overdue, overdue};
 use super::forwarded::Teller;
@@ -21,7 +22,7 @@ use super::service;
 use super::worker::{Guards, Worker};
 use crate::context::trust::Caller;
 use crate::lifecycle::Wait;
-use crate::listen::accept::Accepted;
+use crate::listen::accept::{Accepted, Socket};
 use crate::listen::handshake::{self, Established, Refused};
 use crate::listen::settings::Limits;
 use crate::listen::sniff;
@@ -36,8 +37,9 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Bytes of a response that may wait for a slow reader, per stream.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// Callers with open streams are asked for a sign of life this often.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
+/// Silent callers are asked for a sign of life this often, by the kernel: a caller that vanished
+/// during a watch must not hold it forever.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 type Io = TokioIo<relay::Io>;
 
@@ -75,6 +77,11 @@ impl Connection {
 pub async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, accepted: Accepted, guards: Guards) {
     let listener = slot.current();
     let cut = guards.token.drain().cut();
+    if let Socket::Tcp(socket) = &accepted.socket {
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+        // Best effort: without it the connection works all the same.
+        let _ = SockRef::from(socket).set_tcp_keepalive(&keepalive);
+    }
     let establishing = handshake::establish(accepted, listener.tls.as_ref(), &listener.listen);
     let established = tokio::select! {
         established = establishing => established,
@@ -174,7 +181,6 @@ async fn serve_http2(io: Io, connection: Rc<Connection>, limits: &Limits) {
         .max_send_buf_size(SEND_BUFFER)
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(PING_INTERVAL)
         .serve_connection(
             io,
             service_fn(move |request| service::serve(Rc::clone(&shared), request)),

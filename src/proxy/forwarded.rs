@@ -56,6 +56,8 @@ impl Teller {
     }
 
     fn replace(&self, headers: &mut impl Head) {
+        // A server that folds names would read the caller's claim beside ours.
+        headers.remove_if(is_alias);
         headers.remove(&PORT);
         self.set_or_remove(headers, FOR);
         headers.set(PROTO, self.proto.clone());
@@ -103,6 +105,22 @@ impl Teller {
         let proto = self.proto.to_str().ok()?;
         HeaderValue::try_from(format!("for={node};proto={proto}")).ok()
     }
+}
+
+/// Whether a name is one of ours but for `_` or `.` in place of `-`.
+fn is_alias(name: &str) -> bool {
+    const OURS: [HeaderName; 5] = [FOR, PROTO, HOST, PORT, REAL_IP];
+    let fold = |byte: u8| {
+        if matches!(byte, b'_' | b'.') {
+            b'-'
+        } else {
+            byte
+        }
+    };
+    name.contains(['_', '.'])
+        && OURS
+            .iter()
+            .any(|ours| name.bytes().map(fold).eq(ours.as_str().bytes()))
 }
 
 /// Adds a member to a list field, on one line: some servers read only the first.

@@ -24,18 +24,18 @@ use super::pipeline::{self, Wanted};
 use super::refuse;
 use super::trace::Traced;
 use super::tunnel::Tunnel;
-use super::upstream::forward::{Answer, Begun, Failure, Route};
+use super::upstream::forward::{self, Answer, Begun, Failure, Route};
 use super::upstream::{Lease, Need, Version as Spoken};
 use crate::span::record::{Fault, Outcome};
 
-/// Serves one request. An error resets the caller's stream with the upstream's code.
+/// Serves one request. An error resets the caller's stream with its code.
 ///
 /// Everything up to the first byte to the upstream happens in the call, so that the future that
 /// waits for the answer is small: engines move it about.
 pub fn serve(
     connection: Rc<Connection>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ResponseBody>, hyper::Error>> {
+) -> impl Future<Output = Result<Response<ResponseBody>, h2::Error>> {
     let begun = begin(connection, request);
     async move {
         match begun {
@@ -103,7 +103,7 @@ fn begin(
 }
 
 impl Underway {
-    async fn finish(self) -> Result<Response<ResponseBody>, hyper::Error> {
+    async fn finish(self) -> Result<Response<ResponseBody>, h2::Error> {
         match self.route.finish(self.begun).await {
             Ok(answer) => Ok(self.reply.relay(answer)),
             Err(failure) => self.reply.fail(failure),
@@ -138,6 +138,9 @@ fn outgoing(
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let mut body = RequestBody::relay(body);
+    if parts.version == Version::HTTP_2 {
+        body.framed();
+    }
     if let Some(counter) = exchange.request_counter() {
         body.count(counter);
     }
@@ -172,14 +175,14 @@ struct Reply {
 
 impl Reply {
     /// No answer came: the caller gets one made here, or the upstream's reset code.
-    fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, hyper::Error> {
+    fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
         self.exchange
             .record(|record| record.resends = failure.resends);
         let outcome = Outcome::Upstream(failure.fault);
-        match failure.error {
-            Some(error) if self.connection.http2 && failure.fault == Fault::StreamReset => {
+        match failure.error.as_ref().and_then(forward::reset_code) {
+            Some(code) if self.connection.http2 => {
                 self.exchange.end(outcome);
-                Err(error)
+                Err(code.into())
             }
             _ => Ok(local(
                 failure.fault,
@@ -300,4 +303,19 @@ fn local(
     exchange.answered(response.status().as_u16(), response.headers());
     exchange.end(outcome);
     response.map(|bytes| ResponseBody::Local { bytes, _open: open })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_of<A, B, R>(_: fn(A, B) -> R) -> usize {
+        std::mem::size_of::<R>()
+    }
+
+    #[test]
+    fn a_requests_future_is_small_because_engines_move_it_about() {
+        let bytes = future_of(serve);
+        assert!(bytes <= 1536, "{bytes} bytes");
+    }
 }

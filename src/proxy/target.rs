@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn host_says_who_is_asked_whatever_form_the_target_came_in() {
-        let rows: &[(&str, &[&str], Result<&str, BadTarget>, &str)] = &[
+        type Row<'a> = (&'a str, &'a [&'a str], Result<&'a str, BadTarget>, &'a str);
+        let rows: &[Row<'_>] = &[
             ("/a", &["x"], Ok("x"), "origin-form"),
             (
                 "http://x/a",

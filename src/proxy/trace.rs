@@ -199,7 +199,9 @@ fn inject(
     state: &Outgoing,
 ) {
     let mut values = connection.worker.values.borrow_mut();
-    if let Some(value) = values.header(&outgoing.format()) {
+    if let Some(mut value) = values.header(&outgoing.format()) {
+        // Never the same twice: HTTP/2's compression tables have nothing to gain from it.
+        value.set_sensitive(true);
         headers.set(TRACEPARENT, value);
     }
     match (state, state.value()) {

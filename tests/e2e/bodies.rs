@@ -52,8 +52,7 @@ const PAUSE: Duration = Duration::from_millis(8);
 /// The verdict over a body that came as it was made.
 fn as_made(size: u64) -> String {
     let mut check = Check::default();
-    let mut left = made::Pieces::new(size);
-    while let Some(piece) = left.next() {
+    for piece in made::Pieces::new(size) {
         check.update(&piece);
     }
     check.verdict()

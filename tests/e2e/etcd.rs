@@ -172,7 +172,6 @@ fn unix_sockets_serve_both_sides_of_the_proxy() {
     let methods = ["etcdserverpb.KV/Put", "etcdserverpb.KV/Range"];
     let socket = etcd.socket.display().to_string();
     assert_calls(&finished(proxy, &receiver), &methods, (&socket, None));
-    drop(etcd.scratch());
 }
 
 /// `etcdserverpb.PutRequest`, as far as it is needed.

@@ -118,8 +118,17 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process"), Signal::TERM).expect("it runs");
+        kill_process(pid.expect("a process"), signal).expect("it runs");
     }
 
     /// Waits for its end; the exit code, and everything it wrote to standard error.

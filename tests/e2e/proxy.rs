@@ -1,6 +1,5 @@
 //! A whole proxy, started in-process from YAML as a user would write it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -26,14 +25,26 @@ impl Proxy {
         Self::start_file(PathBuf::from("test.yaml"), yaml)
     }
 
+    /// The same, with an environment.
+    pub fn start_in(environment: &[(&str, &str)], yaml: &str) -> Self {
+        Self::launch(PathBuf::from("test.yaml"), document(yaml), environment)
+    }
+
     /// The same, from a file that exists, so that it can be changed and reloaded.
     pub fn start_file(path: PathBuf, yaml: &str) -> Self {
+        Self::launch(path, document(yaml), &[])
+    }
+
+    /// From a complete document.
+    pub fn start_text(path: PathBuf, text: String) -> Self {
+        Self::launch(path, text, &[])
+    }
+
+    fn launch(path: PathBuf, text: String, environment: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let source = Source {
-            file: Some(FileText {
-                path,
-                text: document(yaml),
-            }),
-            environment: BTreeMap::new(),
+            file: Some(FileText { path, text }),
+            environment: environment.iter().map(owned).collect(),
             flags: Flags::default(),
         };
         let loaded = match config::load(&source, Strictness::Check) {
@@ -82,6 +93,13 @@ impl Proxy {
     /// Sends a signal, as the system would.
     pub fn signal(&self, signal: Signal) {
         self.signals.blocking_send(signal).expect("it runs");
+    }
+
+    /// Drains, waits for the end and returns the exporter's last figures.
+    pub fn stop_with_status(self) -> std::sync::Arc<tracegate::export::Status> {
+        let status = std::sync::Arc::clone(&self.status);
+        self.stop();
+        status
     }
 
     /// Drains and waits for the end.

@@ -1,9 +1,11 @@
 //! Requests that two servers might read differently: what leaves has one reading only, or
 //! nothing leaves. The component behind is strict to the byte.
 
+mod chunks;
 mod floods;
 mod from_http2;
 mod responses;
+mod upgrades;
 
 use super::proxy::{self, Proxy};
 use super::strict::{Raw, Strict};
@@ -334,83 +336,5 @@ fn requests_that_can_be_said_clearly_are_said_clearly() {
             _ => "a",
         };
         assert_eq!(seen[0].values("host"), [host], "{why}");
-    }
-}
-
-#[test]
-fn a_body_whose_chunks_go_wrong_never_reaches_its_end() {
-    let rows = [
-        ("no size", "\r\nhi\r\n0\r\n\r\n"),
-        ("a signed size", "+2\r\nhi\r\n0\r\n\r\n"),
-        ("a negative size", "-2\r\nhi\r\n0\r\n\r\n"),
-        ("a size with prefix", "0x2\r\nhi\r\n0\r\n\r\n"),
-        ("a size in words", "two\r\nhi\r\n0\r\n\r\n"),
-        ("an inner space", "1 0\r\nhi\r\n0\r\n\r\n"),
-        (
-            "a size beyond 64 bits",
-            "fffffffffffffffff\r\nhi\r\n0\r\n\r\n",
-        ),
-        ("a size that wraps", "10000000000000002\r\nhi\r\n0\r\n\r\n"),
-        ("a chunk too long", "2\r\nhi!\r\n0\r\n\r\n"),
-        ("a chunk too short", "3\r\nhi\r\n0\r\n\r\n"),
-        ("a bare line feed behind a size", "2\nhi\r\n0\r\n\r\n"),
-        ("a bare line feed in an extension", "2;a\nhi\r\n0\r\n\r\n"),
-        ("a bare CR behind a size", "2\rhi\r\n0\r\n\r\n"),
-    ];
-    for (why, chunks) in rows {
-        let rig = Rig::start();
-        let mut wire = Wire::connect(rig.proxy.at(0));
-        wire.send(format!(
-            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}{HIDDEN}"
-        ));
-        let answer = String::from_utf8_lossy(&wire.rest()).into_owned();
-        assert!(!answer.contains(" 200 "), "{why}: {answer}");
-        drop(rig.proxy);
-        // The component learns of it by the end of the connection, not by an end of the body.
-        let (cut, whole) = rig.component.finish();
-        assert!(cut <= 1 && whole.is_empty(), "{why}: {whole:#?}");
-    }
-}
-
-#[test]
-fn an_upgrade_to_cleartext_http2_is_never_forwarded() {
-    let rows = [
-        (
-            "as specified",
-            "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
-        ),
-        (
-            "in capitals",
-            "Connection: upgrade, close\r\nUpgrade: H2C\r\nhttp2-settings: AAMAAABk\r\n",
-        ),
-        (
-            "in a list",
-            "Connection: Upgrade, close\r\nUpgrade: websocket, h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
-        ),
-        (
-            "on two lines",
-            "Connection: Upgrade, close\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
-        ),
-        (
-            "not nominated",
-            "Connection: close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
-        ),
-        (
-            "with a version",
-            "Connection: Upgrade, close\r\nUpgrade: h2c/1\r\n",
-        ),
-        (
-            "the settings alone",
-            "Connection: close\r\nHTTP2-Settings: AAMAAABk\r\n",
-        ),
-    ];
-    let rig = Rig::start();
-    for (why, fields) in rows {
-        let request = format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        let (status, seen) = rig.attack(request.as_bytes());
-        assert_eq!((status, seen.len()), (200, 1), "{why}");
-        for name in ["upgrade", "http2-settings", "connection"] {
-            assert!(seen[0].values(name).is_empty(), "{why}: {}", seen[0].head);
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing is read while what was read before isn't written, so a slow side stops the other.
 
 use std::future::Future as _;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,7 +14,7 @@ use super::chunks::{Decoder, Encoder, Step};
 use super::reply::{Head, Reply};
 use super::{Wires, parse, trailers};
 use crate::listen::stream::Stream;
-use crate::proxy::upstream::connect::HeadLimits;
+use crate::proxy::upstream::connect::{HeadLimits, is_tls};
 use crate::span::record::Fault;
 
 /// How a request ended, as far as the two connections go.
@@ -268,7 +269,7 @@ impl<'a> Flight<'a> {
             match self.wires.from_up.poll_fill(&mut self.up, cx, limit) {
                 Poll::Ready(Ok(count)) if count > 0 => moved = true,
                 Poll::Ready(ended) => {
-                    self.upstream_ended(ended.is_ok())?;
+                    self.upstream_ended(ended.err())?;
                     return Ok(true);
                 }
                 Poll::Pending => return Ok(moved),
@@ -277,7 +278,11 @@ impl<'a> Flight<'a> {
         Ok(moved)
     }
 
-    fn upstream_ended(&mut self, cleanly: bool) -> Result<(), End> {
+    fn upstream_ended(&mut self, error: Option<io::Error>) -> Result<(), End> {
+        let fault = match &error {
+            Some(error) if is_tls(error) => Fault::Tls,
+            _ => Fault::ConnectionClosed,
+        };
         self.reply.keep_up = false;
         match &self.phase {
             Phase::Head { .. } => {
@@ -288,16 +293,16 @@ impl<'a> Flight<'a> {
                 Err(if repeat {
                     End::Again
                 } else {
-                    End::Failed(Fault::ConnectionClosed)
+                    End::Failed(fault)
                 })
             }
-            Phase::Body(decoder, encoder) if cleanly && decoder.ends_with_connection() => {
+            Phase::Body(decoder, encoder) if error.is_none() && decoder.ends_with_connection() => {
                 encoder.end(None, &mut self.wires.output.bytes);
                 self.phase = Phase::Done;
                 Ok(())
             }
             _ => {
-                self.phase = Phase::Broken(Fault::ConnectionClosed);
+                self.phase = Phase::Broken(fault);
                 Ok(())
             }
         }

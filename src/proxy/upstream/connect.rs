@@ -1,5 +1,6 @@
 //! Making connections: name, address, TCP or unix socket, TLS.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -223,6 +224,13 @@ fn name(settings: &UpstreamSettings) -> &str {
         (None, Target::Tcp { host, .. }) => host,
         (None, Target::Unix(_)) => "localhost",
     }
+}
+
+/// Whether a stream failed for a reason of TLS: a certificate that was refused, for one.
+pub fn is_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// The upstream's address as `Host` says it; `localhost` for unix sockets.

@@ -14,7 +14,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
-use super::{Checkout, Lease, Need, Upstream, Version};
+use super::{Checkout, Lease, Need, Upstream, Version, connect};
 use crate::proxy::body::RequestBody;
 use crate::proxy::gate::Gate;
 use crate::proxy::head::Line;
@@ -275,6 +275,11 @@ fn unprocessed(error: &h2::Error, idempotent: bool) -> bool {
 
 /// The HTTP/2 error beneath the engine's, if there is one.
 pub fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    beneath(error)
+}
+
+/// The first error of a type among the causes of the engine's.
+fn beneath<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(found) = cause.downcast_ref() {
@@ -285,6 +290,17 @@ pub fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     None
 }
 
+/// The code to reset the caller's stream with: the upstream's own, or REFUSED_STREAM if the
+/// upstream took leave without having processed the request (RFC 9113, section 8.7): then the
+/// caller may send it again, which is not possible here once a body has been relayed.
+pub fn reset_code(error: &hyper::Error) -> Option<h2::Reason> {
+    let error = h2_error(error)?;
+    if error.is_reset() {
+        return error.reason();
+    }
+    unprocessed(error, false).then_some(h2::Reason::REFUSED_STREAM)
+}
+
 /// What an engine's error says of the upstream.
 pub fn fault(error: &hyper::Error) -> Fault {
     match h2_error(error) {
@@ -292,6 +308,7 @@ pub fn fault(error: &hyper::Error) -> Fault {
         Some(error) if error.is_library() => Fault::Protocol,
         Some(_) => Fault::ConnectionClosed,
         None if error.is_parse() => Fault::Protocol,
+        None if beneath(error).is_some_and(connect::is_tls) => Fault::Tls,
         None => Fault::ConnectionClosed,
     }
 }

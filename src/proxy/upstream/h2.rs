@@ -1,6 +1,6 @@
 //! HTTP/2 connections to an upstream, shared by the requests of one worker.
 //!
-//! A connection takes as many streams as the upstream allows and [`MAX_STREAMS`] at the most;
+//! A connection takes as many streams as the upstream allows and `MAX_STREAMS` at the most;
 //! when all are full another is opened, so no request waits behind somebody's watch.
 
 mod watched;
@@ -15,7 +15,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
-use self::watched::Watched;
+use self::watched::{Seen, Watched};
 
 use super::Version;
 use super::connect::{Connected, Dialer};
@@ -56,8 +56,8 @@ struct Connection {
     engine: RefCell<Option<Engine>>,
     streams: Cell<usize>,
     closed: Cell<bool>,
-    /// Notified when something came from the upstream, or the connection closed.
-    changed: Rc<Notify>,
+    /// Its change is also notified when the connection has closed.
+    seen: Rc<Seen>,
 }
 
 /// One connection being made, awaited by everybody who needs it.
@@ -174,8 +174,9 @@ impl Pool {
 
     /// Ends when the upstream's SETTINGS have come: only they say how many streams it takes.
     async fn handshake(&self, io: Stream) -> Result<Shared, Fault> {
-        let changed = Rc::new(Notify::new());
-        let io = TokioIo::new(Watched::new(io, Rc::clone(&changed)));
+        let tls = matches!(io, Stream::ClientTls(_));
+        let seen = Rc::new(Seen::default());
+        let io = TokioIo::new(Watched::new(io, Rc::clone(&seen)));
         let (sender, engine) = self
             .builder()
             .handshake(io)
@@ -185,14 +186,19 @@ impl Pool {
             engine: RefCell::new(Some(engine)),
             streams: Cell::new(0),
             closed: Cell::new(false),
-            changed,
+            seen,
         });
         local::spawn(self.dialer.counters(), drive(Rc::clone(&connection)));
         tokio::time::timeout(self.dialer.connect_timeout(), connection.settled())
             .await
             .map_err(|_| Fault::ConnectTimeout)?;
         if connection.closed.get() {
-            return Err(Fault::Protocol);
+            return Err(match (connection.seen.came.get(), tls) {
+                (true, _) => Fault::Protocol,
+                // Under TLS 1.3 a peer refuses our certificate, or its lack, after the handshake.
+                (false, true) => Fault::Tls,
+                (false, false) => Fault::ConnectionClosed,
+            });
         }
         Ok(Shared { sender, connection })
     }
@@ -235,7 +241,7 @@ impl Connection {
     /// Resolves when the upstream's SETTINGS have come, or nothing can come any more.
     async fn settled(&self) {
         while self.allowed() == 0 && !self.closed.get() {
-            self.changed.notified().await;
+            self.seen.changed.notified().await;
         }
     }
 }
@@ -249,7 +255,7 @@ impl Drop for Driver {
         self.0.closed.set(true);
         let engine = self.0.engine.take();
         drop(engine);
-        self.0.changed.notify_waiters();
+        self.0.seen.changed.notify_waiters();
     }
 }
 

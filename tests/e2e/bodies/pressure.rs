@@ -25,7 +25,7 @@ const ON_THE_WAY: u64 = 8 * MIB;
 
 /// A component behind a proxy, both on unix sockets.
 struct Setup {
-    proxy: Proxy,
+    _proxy: Proxy,
     server: Server,
     /// How much of the answers' bodies has been taken from the component.
     sent: Arc<AtomicU64>,
@@ -54,7 +54,7 @@ impl Setup {
         )
         .replace("127.0.0.1:0", &format!("unix://{root}/proxy"));
         Self {
-            proxy: Proxy::start(&yaml),
+            _proxy: Proxy::start(&yaml),
             server,
             sent,
             go,

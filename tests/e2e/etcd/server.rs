@@ -66,7 +66,7 @@ pub struct Etcd {
     pub socket: PathBuf,
     /// If it speaks TLS, and demands a client's certificate.
     pub certificates: Option<Certificates>,
-    scratch: Scratch,
+    _scratch: Scratch,
 }
 
 impl Etcd {
@@ -122,7 +122,7 @@ impl Etcd {
             url,
             socket: scratch.join("client:1"),
             certificates,
-            scratch,
+            _scratch: scratch,
         };
         etcd.answers().then_some(etcd)
     }
@@ -151,11 +151,6 @@ impl Etcd {
             command.arg("--cert").arg(certificate).arg("--key").arg(key);
         }
         command.output().expect("etcdctl runs")
-    }
-
-    /// Its directory.
-    pub fn scratch(&self) -> &Scratch {
-        &self.scratch
     }
 }
 

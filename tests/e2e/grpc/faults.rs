@@ -1,14 +1,17 @@
 //! How calls end when they don't end well: resets, cancellation, absent upstreams, trailers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tonic::{Code, Request};
 
 use super::super::background::{listener, within};
+use super::super::proxy::{self, Proxy};
 use super::super::receiver::{Receiver, Speaks};
-use super::super::wire;
+use super::super::wire::{self, Scripted, Wire};
 use super::peer::{self, Call, Caller, Server, grpc_ok};
 use super::service::Client;
 use super::{ingress, recorded, spans};
@@ -97,6 +100,55 @@ async fn a_response_that_is_cut_off_never_looks_complete() {
 }
 
 #[tokio::test]
+async fn a_response_that_is_cut_off_breaks_off_its_chunks_for_callers_of_http1() {
+    let receiver = Receiver::start(Speaks::Grpc);
+    let read = Arc::new(Notify::new());
+    let go_on = Arc::clone(&read);
+    let server = Server::start(h2::server::Builder::new(), move |mut call: Call| {
+        let go_on = Arc::clone(&go_on);
+        async move {
+            let mut body = call.head();
+            body.send_data(Bytes::from_static(b"part"), false).unwrap();
+            go_on.notified().await;
+            if call.request.uri().path() == "/cut" {
+                body.send_reset(Reason::NO_ERROR);
+            } else {
+                body.send_data(Bytes::new(), true).unwrap();
+            }
+        }
+    });
+    let upstream = format!("{{url: \"{}\", protocol: http2}}", server.url());
+    let proxy = Proxy::start(&proxy::listening(
+        "ingress",
+        "127.0.0.1:0",
+        &upstream,
+        receiver.endpoint(),
+        "",
+    ));
+    let at = proxy.at(0);
+    for (path, whole) in [("/whole", true), ("/cut", false)] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let read = Arc::clone(&read);
+        let exchange = move || {
+            let mut wire = Wire::connect(at);
+            wire.send(request);
+            let head = wire.head();
+            assert_eq!(wire.exactly(9), b"4\r\npart\r\n");
+            read.notify_one();
+            (head, wire.rest())
+        };
+        let (head, rest) = tokio::task::spawn_blocking(exchange).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        let end: &[u8] = if whole { b"0\r\n\r\n" } else { b"" };
+        assert_eq!(rest, end, "{path}");
+    }
+    recorded(&proxy, 2).await;
+    let spans = spans(proxy, &receiver).await;
+    assert!(!spans[0].failed());
+    assert_eq!(spans[1].text("error.type"), "stream_reset");
+}
+
+#[tokio::test]
 async fn a_request_that_is_cut_off_never_looks_complete() {
     let receiver = Receiver::start(Speaks::Grpc);
     let (tell, mut told) = mpsc::unbounded_channel();
@@ -124,6 +176,39 @@ async fn a_request_that_is_cut_off_never_looks_complete() {
         let ended = within(told.recv()).await.expect("an end");
         let reason = ended.expect_err("an error").expect("a reset");
         assert_ne!(reason, Reason::NO_ERROR, "which reads as an end");
+        drop(response);
+    }
+    drop(proxy);
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_off_breaks_off_its_chunks_for_an_upstream_of_http1() {
+    let receiver = Receiver::start(Speaks::Grpc);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let upstream = Scripted::start(3, move |_, mut wire| {
+        wire.head();
+        assert_eq!(wire.exactly(9), b"4\r\npart\r\n");
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let _ = tell.send(wire.rest());
+    });
+    let target = format!("{{url: \"{}\", protocol: http1}}", upstream.url());
+    let proxy = Proxy::start(&proxy::listening(
+        "ingress",
+        "127.0.0.1:0",
+        &target,
+        receiver.endpoint(),
+        "",
+    ));
+    for code in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
+        let caller = Caller::connect(proxy.at(0)).await;
+        let mut call = caller.call("/test.Echo/Unary").await;
+        call.body
+            .send_data(Bytes::from_static(b"part"), false)
+            .unwrap();
+        let response = call.head().await.unwrap();
+        call.body.send_reset(code);
+        let rest = within(told.recv()).await.expect("an end");
+        assert!(rest.is_empty(), "{code:?} became {rest:?}");
         drop(response);
     }
     drop(proxy);

@@ -1,5 +1,6 @@
 //! A byte stream that says when something has come: the engine doesn't tell of SETTINGS.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,17 +11,26 @@ use tokio::sync::Notify;
 
 use crate::listen::stream::Stream;
 
-/// Notifies after every read. Who is woken runs after the engine has dealt with what it read:
-/// both are tasks of one thread.
+/// What has been seen of a stream.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Notified after every read. Who is woken runs after the engine has dealt with what it
+    /// read: both are tasks of one thread.
+    pub(super) changed: Notify,
+    /// Whether any byte has come.
+    pub(super) came: Cell<bool>,
+}
+
+/// A stream that is watched.
 pub(super) struct Watched {
     inner: Stream,
-    came: Rc<Notify>,
+    seen: Rc<Seen>,
 }
 
 impl Watched {
     /// Watches `inner`.
-    pub(super) const fn new(inner: Stream, came: Rc<Notify>) -> Self {
-        Self { inner, came }
+    pub(super) const fn new(inner: Stream, seen: Rc<Seen>) -> Self {
+        Self { inner, seen }
     }
 }
 
@@ -30,8 +40,12 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        self.came.notify_waiters();
+        if buf.filled().len() > before {
+            self.seen.came.set(true);
+        }
+        self.seen.changed.notify_waiters();
         Poll::Ready(read)
     }
 }
