@@ -2,19 +2,17 @@
 
 use http::Method;
 use http::header::{self, HeaderValue};
-use http::request::Parts;
-use http_body::Body;
 
 use super::head::Head;
 
 /// Makes fields and framing say in HTTP/1.1 what the caller said in its own version.
-pub fn prepare(parts: &mut Parts, body: &impl Body) {
-    join_cookies(&mut parts.headers);
-    frame(parts, body);
+pub fn prepare(method: &Method, headers: &mut impl Head, bodyless: bool) {
+    join_cookies(headers);
+    frame(method, headers, bodyless);
 }
 
 /// HTTP/2 may split `Cookie`; HTTP/1.1 knows one (RFC 9113, section 8.2.3).
-pub fn join_cookies(headers: &mut impl Head) {
+fn join_cookies(headers: &mut impl Head) {
     if headers.lines(&header::COOKIE).nth(1).is_none() {
         return;
     }
@@ -26,17 +24,16 @@ pub fn join_cookies(headers: &mut impl Head) {
 
 /// Says how long the body is where HTTP/2 needn't. Of unknown length: chunked, for all methods,
 /// as the engine would drop it for some. None where one is usual: zero (RFC 9110, section 8.6).
-fn frame(parts: &mut Parts, body: &impl Body) {
-    let method = &parts.method;
-    if method == Method::CONNECT || parts.headers.contains_key(header::CONTENT_LENGTH) {
+fn frame(method: &Method, headers: &mut impl Head, bodyless: bool) {
+    if *method == Method::CONNECT || headers.has(&header::CONTENT_LENGTH) {
         return;
     }
-    if !body.is_end_stream() {
+    if !bodyless {
         let chunked = HeaderValue::from_static("chunked");
-        parts.headers.set(header::TRANSFER_ENCODING, chunked);
+        headers.set(header::TRANSFER_ENCODING, chunked);
     } else if [Method::POST, Method::PUT, Method::PATCH].contains(method) {
         let zero = HeaderValue::from_static("0");
-        parts.headers.set(header::CONTENT_LENGTH, zero);
+        headers.set(header::CONTENT_LENGTH, zero);
     }
 }
 
@@ -44,14 +41,15 @@ fn frame(parts: &mut Parts, body: &impl Body) {
 mod tests {
     use bytes::Bytes;
     use http::Request;
-    use http::request::Builder;
+    use http::request::{Builder, Parts};
+    use http_body::Body;
     use http_body_util::{BodyExt, Empty, Full};
 
     use super::*;
 
     fn prepared(builder: Builder, body: &impl Body) -> Parts {
         let (mut parts, ()) = builder.body(()).expect("a request").into_parts();
-        prepare(&mut parts, body);
+        prepare(&parts.method, &mut parts.headers, body.is_end_stream());
         parts
     }
 

@@ -142,10 +142,10 @@ impl Relay {
                 }
             };
             match next {
-                Next::Request => self.wires.shrink(),
+                Next::Request if self.wires.flush().await => self.wires.shrink(),
                 Next::Close => return self.close(false).await,
                 Next::Linger => return self.close(true).await,
-                Next::Drop => return,
+                Next::Request | Next::Drop => return,
             }
         }
     }
@@ -196,7 +196,7 @@ impl Relay {
             let mut left = LINGER_BYTES;
             while left > 0 {
                 left = left.saturating_sub(wires.input.len().max(1));
-                wires.input.consume(usize::MAX);
+                wires.input.clear();
                 if !poll_fn(|cx| wires.poll_input(cx, buffer::ROOM)).await {
                     return;
                 }

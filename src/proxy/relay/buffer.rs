@@ -43,9 +43,14 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Drops everything.
+    pub const fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
     /// Drops the first bytes.
     pub fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        self.start = self.start.saturating_add(count).min(self.end);
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }

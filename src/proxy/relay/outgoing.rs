@@ -113,15 +113,16 @@ impl Relay {
             let again = reply.resends > 0;
             let kept = if again { None } else { upstream.raw().take() };
             let may_repeat = kept.is_some();
+            let watch = body.0.is_done().then_some(self.limits.bytes);
             let up = match kept {
                 Some(kept) => Ok(kept),
-                None => dial(upstream, &mut self.wires, self.limits.bytes).await,
+                None => dial(upstream, &mut self.wires, watch).await,
             };
             let up = match up {
                 Ok(up) => up,
                 Err(end) => return self.failed(end, reply, body.0.is_done(), false),
             };
-            self.wires.from_up.consume(usize::MAX);
+            self.wires.from_up.clear();
             let limits = upstream.head_limits();
             let mut flight = Flight::new(
                 &mut self.wires,
@@ -232,6 +233,9 @@ fn framed(
     let (wanted, traced) = passed?;
     let fault = match length {
         Err(_) => Fault::BadRequest,
+        Ok(length) if *line.method == Method::CONNECT && length != Length::None => {
+            Fault::BadRequest
+        }
         Ok(_) if *line.method == Method::CONNECT && line.uri.authority().is_none() => {
             Fault::BadTarget
         }
@@ -254,7 +258,7 @@ fn write_head(
     if let Some(host) = host.or_else(|| nobody.then(|| upstream.authority())) {
         fields.set(header::HOST, host.clone());
     }
-    http1::join_cookies(fields);
+    http1::prepare(line.method, fields, length == Length::None);
     out.extend_from_slice(line.method.as_str().as_bytes());
     out.push(b' ');
     let target = match (line.uri.authority(), line.uri.path_and_query()) {
@@ -265,20 +269,20 @@ fn write_head(
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     fields.write(out);
-    if length == Length::Chunked {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-    }
     out.extend_from_slice(b"\r\n");
 }
 
-/// Connects, while the caller stays.
-async fn dial(upstream: &Upstream, wires: &mut Wires, limit: usize) -> Result<Stream, End> {
+/// Connects, while the caller stays; it is watched where its request is complete.
+async fn dial(upstream: &Upstream, wires: &mut Wires, watch: Option<usize>) -> Result<Stream, End> {
     let mut dialing = Box::pin(upstream.dial_raw());
     poll_fn(|cx| {
         loop {
             if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
                 return Poll::Ready(dialed.map_err(End::Failed));
             }
+            let Some(limit) = watch else {
+                return Poll::Pending;
+            };
             match wires.poll_input(cx, limit) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Err(End::Gone)),

@@ -104,6 +104,9 @@ impl Reply {
             return Ok(Head::Interim);
         }
         let coding = framing::coding(fields);
+        if head.http10 && coding != Coding::None {
+            return Err(Fault::Protocol);
+        }
         self.keep_up = keeps(fields, head.http10);
         let switched = pipeline::response(
             head.status,

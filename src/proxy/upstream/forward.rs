@@ -226,7 +226,7 @@ fn rewrite(
         .or_else(|| nobody.then(|| upstream.authority()));
     target::rewrite(&mut parts, wire, upstream.tls(), host).map_err(|_| Fault::BadTarget)?;
     if version == Version::Http1 {
-        http1::prepare(&mut parts, &body);
+        http1::prepare(&parts.method, &mut parts.headers, body.is_end_stream());
     }
     Ok(Request::from_parts(parts, body))
 }

@@ -59,7 +59,10 @@ fn connections_to_the_upstream_are_used_again_by_other_callers() {
                 }
             }
         });
-        assert_eq!(server.connections(), 1, "{up:?}");
+        // HTTP/1.1 towards the upstream is spoken by the relay and by the engine of HTTP/2
+        // callers; neither uses the other's connections.
+        let most = if up == Speaks::Http1 { 2 } else { 1 };
+        assert_eq!(server.connections(), most, "{up:?}");
     }
 }
 
