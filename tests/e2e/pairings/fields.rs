@@ -46,7 +46,7 @@ fn http1_fields_keep_case_order_and_duplicates_in_both_directions() {
         "x-Twice: first",
         "Accept: */*",
         "X-tWICE: second",
-        "x-empty:",
+        "x-empty: ",
         "X-Odd: a,  b;c=\"d, e\" \t f",
     ];
     let answered = [
