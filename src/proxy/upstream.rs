@@ -184,10 +184,10 @@ impl Upstream {
     }
 
     /// A new connection for the relay.
-    pub async fn dial_raw(&self) -> Result<Stream, Fault> {
+    pub async fn dial_raw(&self) -> Result<Box<Stream>, Fault> {
         let connected = self.dialer.dial(Some(Version::Http1)).await?;
         match connected.version {
-            Version::Http1 => Ok(connected.io),
+            Version::Http1 => Ok(Box::new(connected.io)),
             Version::Http2 => Err(Fault::Protocol),
         }
     }

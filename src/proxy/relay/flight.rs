@@ -50,7 +50,7 @@ pub struct Flight<'a> {
     /// The caller's connection and the buffers.
     pub wires: &'a mut Wires,
     /// The upstream's connection.
-    pub up: Stream,
+    pub up: Box<Stream>,
     /// What the response needs.
     pub reply: &'a mut Reply,
     /// Bounds on heads and trailers.
@@ -72,7 +72,7 @@ impl<'a> Flight<'a> {
     /// closed before the request reached it, and nothing else failed yet.
     pub fn new(
         wires: &'a mut Wires,
-        up: Stream,
+        up: Box<Stream>,
         reply: &'a mut Reply,
         limits: HeadLimits,
         body: &'a mut (Decoder, Encoder),

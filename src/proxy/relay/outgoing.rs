@@ -201,7 +201,7 @@ impl Relay {
     }
 
     /// Bytes go both ways until both sides have ended; either may end its own first.
-    async fn tunnel(&mut self, up: Stream, reply: Reply) {
+    async fn tunnel(&mut self, up: Box<Stream>, reply: Reply) {
         let mut exchange = reply.exchange;
         exchange.record(|record| record.upgraded = true);
         let wires = &mut self.wires;
@@ -273,7 +273,7 @@ fn write_head(
 }
 
 /// Connects, while the caller stays; it is watched where its request is complete.
-async fn dial(upstream: &Upstream, wires: &mut Wires, watch: Option<usize>) -> Result<Stream, End> {
+async fn dial(upstream: &Upstream, wires: &mut Wires, watch: Option<usize>) -> Result<Box<Stream>, End> {
     let mut dialing = Box::pin(upstream.dial_raw());
     poll_fn(|cx| {
         loop {

@@ -23,13 +23,14 @@ pub struct Pool {
 }
 
 struct Idle {
-    io: Stream,
+    /// Boxed, as a stream is as large as a TLS session and is moved per request.
+    io: Box<Stream>,
     since: Instant,
 }
 
 impl Pool {
     /// The last used connection that is open and silent.
-    pub fn take(&self) -> Option<Stream> {
+    pub fn take(&self) -> Option<Box<Stream>> {
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
             if is_silent(&mut idle.io) {
@@ -39,7 +40,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose response was read to its end.
-    pub fn put(&self, io: Stream) {
+    pub fn put(&self, io: Box<Stream>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push(Idle {
