@@ -1,11 +1,15 @@
 //! Tunnels: after a switch of protocols, bytes go both ways until both sides have ended.
 
+mod side;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional_with_sizes;
+
+use self::side::{Side, Tally};
 
 use super::activity::Open;
 use super::connection::Connection;
@@ -45,35 +49,36 @@ impl Tunnel {
             connection,
             open,
         } = self;
+        let (from_caller, from_upstream) = (Rc::default(), Rc::default());
         let outcome = tokio::select! {
-            outcome = relay(caller, upstream, &mut exchange) => outcome,
+            outcome = relay(caller, upstream, &from_caller, &from_upstream) => outcome,
             () = connection.cut() => Outcome::Cancelled,
         };
+        exchange.record(|record| {
+            record.request_bytes = from_caller.bytes();
+            record.response_bytes = from_upstream.bytes();
+        });
         exchange.end(outcome);
         drop((open, connection));
     }
 }
 
-async fn relay(caller: OnUpgrade, upstream: OnUpgrade, exchange: &mut Exchange) -> Outcome {
+async fn relay(
+    caller: OnUpgrade,
+    upstream: OnUpgrade,
+    from_caller: &Rc<Tally>,
+    from_upstream: &Rc<Tally>,
+) -> Outcome {
     let (caller, upstream) = match tokio::join!(caller, upstream) {
         (Ok(caller), Ok(upstream)) => (caller, upstream),
         (Err(_), _) => return Outcome::Cancelled,
         (_, Err(_)) => return Outcome::Upstream(Fault::ConnectionClosed),
     };
-    match copy(caller, upstream).await {
-        Ok((sent, received)) => {
-            exchange.record(|record| {
-                record.request_bytes = sent;
-                record.response_bytes = received;
-            });
-            Outcome::Done
-        }
+    let mut caller = Side::new(TokioIo::new(caller), Rc::clone(from_caller));
+    let mut upstream = Side::new(TokioIo::new(upstream), Rc::clone(from_upstream));
+    match copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER).await {
+        Ok(_) => Outcome::Done,
+        Err(_) if from_upstream.failed() => Outcome::Upstream(Fault::ConnectionClosed),
         Err(_) => Outcome::Cancelled,
     }
-}
-
-async fn copy(caller: Upgraded, upstream: Upgraded) -> std::io::Result<(u64, u64)> {
-    let mut caller = TokioIo::new(caller);
-    let mut upstream = TokioIo::new(upstream);
-    copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER).await
 }
