@@ -207,11 +207,7 @@ impl App {
     fn accept(&mut self, workers: &Rc<Vec<worker::Handle>>) -> Result<(), StartError> {
         for (index, bound) in std::mem::take(&mut self.bound).into_iter().enumerate() {
             let listener = &self.config.listeners[index].listen;
-            let address = match bound.local_addr() {
-                Ok(Some(address)) => address.to_string(),
-                _ => bound.to_string(),
-            };
-            tracing::info!(name = %listener.name, address, "listening");
+            servers::announce(&listener.name, &bound);
             let door = accept::Door {
                 index,
                 limit: listener.limits.max_connections,

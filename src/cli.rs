@@ -55,7 +55,8 @@ pub fn run() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let format = match arguments.log_format {
+    let log_format = arguments.log_format;
+    let format = match log_format {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
     };
@@ -68,7 +69,7 @@ pub fn run() -> ExitCode {
         eprintln!("tracegate: no logging: {error}");
     }
     match arguments.command {
-        Command::Run(arguments) => run::run(*arguments),
+        Command::Run(arguments) => run::run(*arguments, log_format),
         Command::Check(arguments) => check::check(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }

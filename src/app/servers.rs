@@ -14,12 +14,14 @@ pub fn spawn(app: &mut App) -> Result<Vec<Bound>, StartError> {
     let state = Arc::new(state(app));
     let mut bound = Vec::new();
     if let Some(health) = app.health.take() {
+        announce("health", &health);
         let listener = listener(&health).map_err(StartError::Runtime)?;
         let served = admin::serve_health(listener, Arc::clone(&state), future::pending());
         tokio::task::spawn_local(report("health", served));
         bound.push(health);
     }
     if let (Some(admin), Some(settings)) = (app.admin.take(), &app.config.admin) {
+        announce("admin", &admin);
         let listener = listener(&admin).map_err(StartError::Runtime)?;
         let token = settings.token_file.clone();
         let served = admin::serve_admin(listener, token, state, future::pending());
@@ -27,6 +29,14 @@ pub fn spawn(app: &mut App) -> Result<Vec<Bound>, StartError> {
         bound.push(admin);
     }
     Ok(bound)
+}
+
+/// Says where something listens, the port chosen by the kernel included.
+pub fn announce(name: &str, bound: &Bound) {
+    match bound.local_addr() {
+        Ok(Some(address)) => tracing::info!(name, %address, "listening"),
+        _ => tracing::info!(name, address = %bound, "listening"),
+    }
 }
 
 async fn report(server: &'static str, served: impl Future<Output = io::Result<()>>) {

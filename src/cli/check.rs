@@ -18,7 +18,10 @@ pub struct Arguments {
 pub fn check(arguments: &Arguments) -> ExitCode {
     let source = match super::run::source(Some(&arguments.config), Flags::default()) {
         Ok(source) => source,
-        Err(code) => return code,
+        Err(complaint) => {
+            eprintln!("{complaint}");
+            return ExitCode::from(super::CONFIGURATION);
+        }
     };
     match config::load(&source, Strictness::Check) {
         Ok(loaded) => {

@@ -1,6 +1,5 @@
 //! `tracegate run`: the proxy, until a signal or the admin server stops it.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +8,8 @@ use tracegate::app::App;
 use tracegate::config::{self, FileText, Flags, Source, Strictness};
 use tracegate::lifecycle::Signals;
 use tracegate::listen::bind::Inherited;
+
+use super::LogFormat;
 
 /// What `run` takes. Values are validated with the rest of the configuration, so that a mistake
 /// reads the same wherever it stands.
@@ -67,21 +68,18 @@ impl Arguments {
 }
 
 /// Runs to the end.
-pub fn run(arguments: Arguments) -> ExitCode {
+pub fn run(arguments: Arguments, format: LogFormat) -> ExitCode {
     log_panics();
     let source = match source(arguments.config.as_deref(), Flags::default()) {
         Ok(source) => Source {
             flags: arguments.flags(),
             ..source
         },
-        Err(code) => return code,
+        Err(complaint) => return refuse(&complaint, format),
     };
     let loaded = match config::load(&source, Strictness::Run) {
         Ok(loaded) => loaded,
-        Err(faults) => {
-            eprintln!("{faults}");
-            return ExitCode::from(super::CONFIGURATION);
-        }
+        Err(faults) => return refuse(&faults.to_string(), format),
     };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -107,8 +105,17 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// File and environment; a file that can't be read has been complained about.
-pub fn source(file: Option<&Path>, flags: Flags) -> Result<Source, ExitCode> {
+/// Says why the configuration is refused: as log lines for a machine, as they are for people.
+fn refuse(complaint: &str, format: LogFormat) -> ExitCode {
+    match format {
+        LogFormat::Json => complaint.lines().for_each(|line| tracing::error!("{line}")),
+        LogFormat::Text => eprintln!("{complaint}"),
+    }
+    ExitCode::from(super::CONFIGURATION)
+}
+
+/// File and environment, or what is wrong with the file.
+pub fn source(file: Option<&Path>, flags: Flags) -> Result<Source, String> {
     let file = match file {
         None => None,
         Some(path) => Some(read(path)?),
@@ -124,24 +131,17 @@ pub fn source(file: Option<&Path>, flags: Flags) -> Result<Source, ExitCode> {
     })
 }
 
-fn read(path: &Path) -> Result<FileText, ExitCode> {
+fn read(path: &Path) -> Result<FileText, String> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(FileText {
             path: path.to_owned(),
             text,
         }),
-        Err(error) => {
-            complain(path, &error);
-            Err(ExitCode::from(super::CONFIGURATION))
-        }
+        Err(error) => Err(format!(
+            "{}: expected a readable configuration file in UTF-8: {error}",
+            path.display()
+        )),
     }
-}
-
-fn complain(path: &Path, error: &io::Error) {
-    eprintln!(
-        "{}: expected a readable configuration file in UTF-8: {error}",
-        path.display()
-    );
 }
 
 /// A panic ends one task; the log says where it happened.

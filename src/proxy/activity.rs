@@ -25,6 +25,8 @@ pub struct Activity {
     begun: AtomicU64,
     /// Bytes have come since the last request was answered.
     reading: AtomicBool,
+    /// Bytes may be frames that belong to no request: they don't begin a head.
+    multiplexed: bool,
 }
 
 /// An open request; not any more when dropped.
@@ -33,10 +35,22 @@ pub struct Open(Arc<Activity>);
 
 impl Activity {
     /// A connection whose first head is awaited.
-    pub fn new() -> Arc<Self> {
-        let activity = Self::default();
-        activity.reading.store(true, Relaxed);
-        Arc::new(activity)
+    ///
+    /// On HTTP/2 (`multiplexed`) a caller may connect ahead of its first request and ping
+    /// between two of them, so only the idle limit bounds it.
+    pub fn new(multiplexed: bool) -> Arc<Self> {
+        Arc::new(Self {
+            reading: AtomicBool::new(!multiplexed),
+            multiplexed,
+            ..Self::default()
+        })
+    }
+
+    /// The caller has sent something.
+    fn heard(&self) {
+        if !self.multiplexed && self.open.load(Relaxed) == 0 {
+            self.reading.store(true, Relaxed);
+        }
     }
 
     /// A request's head is complete.
@@ -141,8 +155,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if buf.filled().len() > before && self.activity.open.load(Relaxed) == 0 {
-            self.activity.reading.store(true, Relaxed);
+        if buf.filled().len() > before {
+            self.activity.heard();
         }
         Poll::Ready(Ok(()))
     }
@@ -193,7 +207,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_never_completes_a_head_is_overdue_after_the_header_timeout() {
-        let (activity, start) = (Activity::new(), Instant::now());
+        let (activity, start) = (Activity::new(false), Instant::now());
         assert_eq!(overdue(&activity, &LIMITS).await, Overdue::Head);
         assert!(start.elapsed() >= LIMITS.header_timeout);
         assert!(start.elapsed() <= LIMITS.header_timeout * 5 / 4);
@@ -201,15 +215,32 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_outlives_the_header_timeout() {
-        let (activity, start) = (Activity::new(), Instant::now());
+        let (activity, start) = (Activity::new(false), Instant::now());
         drop(activity.begin());
         assert_eq!(overdue(&activity, &LIMITS).await, Overdue::Idle);
         assert!(start.elapsed() >= LIMITS.idle_timeout);
     }
 
     #[tokio::test(start_paused = true)]
+    async fn pings_between_http2_requests_begin_no_head() {
+        let (activity, start) = (Activity::new(true), Instant::now());
+        let ping = async {
+            loop {
+                tokio::time::sleep(LIMITS.header_timeout / 2).await;
+                activity.heard();
+            }
+        };
+        let over = tokio::select! {
+            over = overdue(&activity, &LIMITS) => over,
+            () = ping => unreachable!(),
+        };
+        assert_eq!(over, Overdue::Idle);
+        assert!(start.elapsed() >= LIMITS.idle_timeout);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_open_request_is_never_overdue() {
-        let activity = Activity::new();
+        let activity = Activity::new(false);
         let _open = activity.begin();
         let waited = tokio::time::timeout(LIMITS.idle_timeout * 10, overdue(&activity, &LIMITS));
         assert!(waited.await.is_err());
@@ -217,7 +248,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idle_time_counts_from_the_end_of_the_last_request() {
-        let (activity, start) = (Activity::new(), Instant::now());
+        let (activity, start) = (Activity::new(false), Instant::now());
         let open = activity.begin();
         let wait = overdue(&activity, &LIMITS);
         let end = async {

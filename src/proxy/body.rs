@@ -1,9 +1,9 @@
 //! Bodies, relayed frame by frame: nothing is buffered, so back-pressure reaches both ways.
 
 mod cut_off;
+mod hold;
 
 use std::cell::Cell;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -13,12 +13,14 @@ use h2::Reason;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
+use tokio::sync::oneshot;
 
-use self::cut_off::{CutOff, checked};
+pub use self::cut_off::CutOff;
+use self::cut_off::checked;
+use self::hold::Hold;
 use super::activity::Open;
 use super::exchange::Exchange;
-use super::gate::{Gate, PATIENCE};
+use super::gate::{Gate, Word};
 use super::head::Head;
 use super::trace::{self, Traced};
 use super::upstream::{Lease, forward};
@@ -31,11 +33,8 @@ pub struct RequestBody {
     hold: Option<Hold>,
     count: Option<Rc<Cell<u64>>>,
     framed: bool,
-}
-
-struct Hold {
-    gate: Gate,
-    patience: Pin<Box<Sleep>>,
+    /// Dropped with the body: that is how others learn that it has left.
+    leaving: Option<oneshot::Sender<()>>,
 }
 
 impl RequestBody {
@@ -47,6 +46,7 @@ impl RequestBody {
             hold: None,
             count: None,
             framed: false,
+            leaving: None,
         }
     }
 
@@ -57,13 +57,20 @@ impl RequestBody {
             hold: None,
             count: None,
             framed: false,
+            leaving: None,
         }
     }
 
     /// Holds the body back until the gate opens.
     pub fn hold(&mut self, gate: Gate) {
-        let patience = Box::pin(tokio::time::sleep(PATIENCE));
-        self.hold = Some(Hold { gate, patience });
+        self.hold = Some(Hold::new(gate));
+    }
+
+    /// Resolves (with an error) when the body has been sent, or will never be.
+    pub fn left(&mut self) -> oneshot::Receiver<()> {
+        let (leaving, left) = oneshot::channel();
+        self.leaving = Some(leaving);
+        left
     }
 
     /// It comes on HTTP/2, where only END_STREAM is an end.
@@ -90,10 +97,11 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         if let Some(hold) = &mut this.hold {
-            if hold.gate.poll(cx).is_pending() {
-                ready!(hold.patience.as_mut().poll(cx));
-            }
+            let word = ready!(hold.poll(cx));
             this.hold = None;
+            if word == Word::Never {
+                return Poll::Ready(Some(Err(CutOff::unwanted())));
+            }
         }
         let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
         let mut frame = checked(frame, inner, this.framed, Reason::CANCEL);
@@ -139,6 +147,7 @@ pub struct Relay {
     inner: Incoming,
     exchange: Exchange,
     lease: Lease,
+    gate: Option<Gate>,
     traced: Traced,
     _open: Open,
 }
@@ -149,6 +158,7 @@ impl Relay {
         inner: Incoming,
         exchange: Exchange,
         lease: Lease,
+        gate: Option<Gate>,
         traced: Traced,
         open: Open,
     ) -> Self {
@@ -156,6 +166,7 @@ impl Relay {
             inner,
             exchange,
             lease,
+            gate,
             traced,
             _open: open,
         }
@@ -168,6 +179,10 @@ impl Relay {
 
     fn ended(&mut self) {
         self.exchange.end(Outcome::Done);
+        // A request that will never be whole blocks its connection: this ends both.
+        if let Some(gate) = self.gate.take() {
+            gate.shut();
+        }
         self.lease.give_back();
     }
 

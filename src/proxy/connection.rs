@@ -100,8 +100,8 @@ async fn run(
     established: Established,
     guards: Guards,
 ) {
-    let activity = Activity::new();
     let http2 = established.version == sniff::Version::Http2;
+    let activity = Activity::new(http2);
     let connection = Rc::new(Connection {
         worker,
         slot,

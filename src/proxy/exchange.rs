@@ -123,7 +123,7 @@ impl Exchange {
             record.end = now;
             record.outcome = outcome;
             if let Some(counter) = &self.request_bytes {
-                record.request_bytes = counter.get();
+                record.request_bytes += counter.get();
             }
             self.worker.export(record);
         }

@@ -37,13 +37,16 @@ pub const fn status(fault: Fault) -> StatusCode {
 }
 
 /// Status of a fault as gRPC tells it (`doc/statuscodes.md` of gRPC).
+///
+/// UNAVAILABLE (14) invites a library to try again. An upstream that took the request and then
+/// kept silent may have acted on it: that is DEADLINE_EXCEEDED (4).
 pub const fn grpc_status(fault: Fault) -> u16 {
     match fault {
         Fault::BadRequest | Fault::BadTarget | Fault::Internal => 13,
         Fault::HeadTooLarge => 8,
         Fault::MethodNotAllowed => 12,
+        Fault::ResponseHeaderTimeout => 4,
         Fault::ConnectTimeout
-        | Fault::ResponseHeaderTimeout
         | Fault::Connect
         | Fault::Tls
         | Fault::ConnectionClosed

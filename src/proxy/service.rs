@@ -24,7 +24,7 @@ use super::pipeline::{self, Wanted};
 use super::refuse;
 use super::trace::Traced;
 use super::tunnel::Tunnel;
-use super::upstream::forward::{self, Answer, Begun, Failure, Route};
+use super::upstream::forward::{self, Answer, Begun, CallerFault, Failure, Route};
 use super::upstream::{Lease, Need, Version as Spoken};
 use crate::span::record::{Fault, Outcome};
 
@@ -84,7 +84,7 @@ fn begin(
     let route = Route {
         upstream: Rc::clone(&listener.upstream),
         need: need(&wanted, connection.http2),
-        gate,
+        gate: gate.clone(),
     };
     Ok(Underway {
         begun: route.begin(request),
@@ -96,6 +96,7 @@ fn begin(
             traced,
             wanted,
             tunnel,
+            gate,
             grpc,
             http10,
         },
@@ -144,7 +145,7 @@ fn outgoing(
     if let Some(counter) = exchange.request_counter() {
         body.count(counter);
     }
-    let gate = expects.then(Gate::default);
+    let gate = (expects && !body.is_end_stream()).then(Gate::default);
     if let Some(gate) = &gate {
         body.hold(gate.clone());
     }
@@ -168,6 +169,7 @@ struct Reply {
     traced: Traced,
     wanted: Wanted,
     tunnel: Option<OnUpgrade>,
+    gate: Option<Gate>,
     grpc: bool,
     /// The caller speaks HTTP/1.0.
     http10: bool,
@@ -178,6 +180,9 @@ impl Reply {
     fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
         self.exchange
             .record(|record| record.resends = failure.resends);
+        if let Some(fault) = failure.error.as_ref().and_then(forward::caller_fault) {
+            return Ok(self.interrupted(&fault));
+        }
         let outcome = Outcome::Upstream(failure.fault);
         match failure.error.as_ref().and_then(forward::reset_code) {
             Some(code) if self.connection.http2 => {
@@ -192,6 +197,23 @@ impl Reply {
                 self.open,
             )),
         }
+    }
+
+    /// The caller's body failed: not the upstream's doing, though noticed on the way to it.
+    fn interrupted(self, fault: &CallerFault) -> Response<ResponseBody> {
+        let outcome = match fault {
+            CallerFault::Malformed => {
+                self.exchange.count_refusal(Fault::BadRequest);
+                Outcome::Refused(Fault::BadRequest)
+            }
+            CallerFault::Gone => Outcome::Cancelled,
+        };
+        let fault = Fault::BadRequest;
+        let mut answer = local(fault, outcome, self.grpc, self.exchange, self.open);
+        if !self.connection.http2 {
+            close(&mut answer);
+        }
+        answer
     }
 
     fn relay(mut self, answer: Answer) -> Response<ResponseBody> {
@@ -245,16 +267,20 @@ impl Reply {
     }
 
     fn http(self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
+        // A body the caller was told to hold back may come or not.
+        let unclear = !matches!(self.wanted, Wanted::Response)
+            || self.gate.as_ref().is_some_and(|gate| !gate.is_open());
         let mut response = response.map(|body| {
             ResponseBody::Relay(Relay::new(
                 body,
                 self.exchange,
                 lease,
+                self.gate,
                 self.traced,
                 self.open,
             ))
         });
-        if !matches!(self.wanted, Wanted::Response) && !self.connection.http2 {
+        if unclear && !self.connection.http2 {
             close(&mut response);
         }
         response

@@ -1,11 +1,15 @@
 //! Tunnels: after a switch of protocols, bytes go both ways until both sides have ended.
 
+mod side;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
+
+use self::side::{Side, Tally};
 
 use super::activity::Open;
 use super::connection::Connection;
@@ -45,35 +49,62 @@ impl Tunnel {
             connection,
             open,
         } = self;
-        let outcome = tokio::select! {
-            outcome = relay(caller, upstream, &mut exchange) => outcome,
-            () = connection.cut() => Outcome::Cancelled,
-        };
-        exchange.end(outcome);
+        tokio::select! {
+            () = relay(caller, upstream, &mut exchange) => {}
+            () = connection.cut() => exchange.end(Outcome::Cancelled),
+        }
         drop((open, connection));
     }
 }
 
-async fn relay(caller: OnUpgrade, upstream: OnUpgrade, exchange: &mut Exchange) -> Outcome {
-    let (caller, upstream) = match tokio::join!(caller, upstream) {
-        (Ok(caller), Ok(upstream)) => (caller, upstream),
-        (Err(_), _) => return Outcome::Cancelled,
-        (_, Err(_)) => return Outcome::Upstream(Fault::ConnectionClosed),
-    };
-    match copy(caller, upstream).await {
-        Ok((sent, received)) => {
-            exchange.record(|record| {
-                record.request_bytes = sent;
-                record.response_bytes = received;
-            });
-            Outcome::Done
+async fn relay(caller: OnUpgrade, upstream: OnUpgrade, exchange: &mut Exchange) {
+    match tokio::join!(caller, upstream) {
+        (Ok(caller), Ok(upstream)) => {
+            copy(TokioIo::new(caller), TokioIo::new(upstream), exchange).await;
         }
-        Err(_) => Outcome::Cancelled,
+        (Err(_), _) => exchange.end(Outcome::Cancelled),
+        (_, Err(_)) => exchange.end(Outcome::Upstream(Fault::ConnectionClosed)),
     }
 }
 
-async fn copy(caller: Upgraded, upstream: Upgraded) -> std::io::Result<(u64, u64)> {
-    let mut caller = TokioIo::new(caller);
-    let mut upstream = TokioIo::new(upstream);
-    copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER).await
+/// Relays until both sides have ended, and ends the exchange; also when it is dropped amid it.
+pub async fn copy<C, U>(caller: C, upstream: U, exchange: &mut Exchange)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let (from_caller, from_upstream) = (Rc::<Tally>::default(), Rc::<Tally>::default());
+    let mut caller = Side::new(caller, Rc::clone(&from_caller));
+    let mut upstream = Side::new(upstream, Rc::clone(&from_upstream));
+    let mut tallied = Tallied {
+        exchange,
+        from_caller,
+        from_upstream,
+        outcome: Outcome::Cancelled,
+    };
+    let copied = copy_bidirectional_with_sizes(&mut caller, &mut upstream, BUFFER, BUFFER).await;
+    tallied.outcome = match copied {
+        Ok(_) => Outcome::Done,
+        Err(_) if tallied.from_upstream.failed() => Outcome::Upstream(Fault::ConnectionClosed),
+        Err(_) => Outcome::Cancelled,
+    };
+}
+
+/// Ends the exchange with the bytes that went through, whatever ended the tunnel.
+struct Tallied<'a> {
+    exchange: &'a mut Exchange,
+    from_caller: Rc<Tally>,
+    from_upstream: Rc<Tally>,
+    outcome: Outcome,
+}
+
+impl Drop for Tallied<'_> {
+    fn drop(&mut self) {
+        let (sent, received) = (self.from_caller.bytes(), self.from_upstream.bytes());
+        self.exchange.record(|record| {
+            record.request_bytes = sent;
+            record.response_bytes = received;
+        });
+        self.exchange.end(self.outcome);
+    }
 }

@@ -4,6 +4,7 @@ pub mod connect;
 pub mod forward;
 pub mod h1;
 pub mod h2;
+pub mod heard;
 pub mod raw;
 
 use std::cell::Cell;

@@ -3,7 +3,8 @@
 //! Attributes of tracegate's own, where the conventions have no name: `tracegate.listener`;
 //! `tracegate.cancelled` (`true` if the caller went away: no error, and no status, of ours or of
 //! the upstream); `tracegate.refused` (why a request was refused here, one of the names in
-//! [`Fault`]).
+//! [`Fault`]); `tracegate.tunnel.request_bytes` and `tracegate.tunnel.response_bytes` (what went
+//! through a tunnel, from the caller and from the upstream).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -152,6 +153,17 @@ fn own(record: &Record, attributes: &mut Attributes) {
         Outcome::Cancelled => attributes.put("tracegate.cancelled", true),
         Outcome::Refused(fault) => attributes.put("tracegate.refused", fault.as_str()),
         Outcome::Done | Outcome::Upstream(_) => {}
+    }
+    if record.upgraded {
+        let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        attributes.put(
+            "tracegate.tunnel.request_bytes",
+            bytes(record.request_bytes),
+        );
+        attributes.put(
+            "tracegate.tunnel.response_bytes",
+            bytes(record.response_bytes),
+        );
     }
 }
 

@@ -69,17 +69,17 @@ pub struct Component {
 impl Component {
     /// Answers 200 with the request's body, or `/status/N` with status N.
     pub fn start() -> Self {
-        Self::answering(|seen| {
-            let status = seen
-                .uri
-                .path()
-                .strip_prefix("/status/")
-                .and_then(|s| s.parse().ok())
-                .unwrap_or(StatusCode::OK);
-            let mut response = Response::new(Full::new(seen.body.clone()));
-            *response.status_mut() = status;
-            response
-        })
+        Self::answering(echo)
+    }
+
+    /// The same at an address where another one was.
+    pub fn start_at(address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("a socket");
+        socket.set_reuse_address(true).expect("an option");
+        socket.bind(&address.into()).expect("a free address");
+        socket.listen(64).expect("a listener");
+        Self::serving(socket.into(), echo)
     }
 
     /// Answers as `answer` says.
@@ -87,6 +87,13 @@ impl Component {
         answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::serving(listener, answer)
+    }
+
+    fn serving(
+        listener: std::net::TcpListener,
+        answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
         listener.set_nonblocking(true).expect("a usable socket");
         let address = listener.local_addr().expect("an address");
         let log = Arc::new(Log::default());
@@ -153,6 +160,18 @@ impl Drop for Component {
             let _ = thread.join();
         }
     }
+}
+
+fn echo(seen: &Seen) -> Response<Full<Bytes>> {
+    let status = seen
+        .uri
+        .path()
+        .strip_prefix("/status/")
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(StatusCode::OK);
+    let mut response = Response::new(Full::new(seen.body.clone()));
+    *response.status_mut() = status;
+    response
 }
 
 async fn accept<A>(listener: TcpListener, log: Arc<Log>, answer: Arc<A>)

@@ -3,12 +3,17 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::sync::mpsc;
 use tracegate::app::{Addresses, App, Ended};
 use tracegate::config::{self, FileText, Flags, Source, Strictness};
 use tracegate::lifecycle::{Drain, Signal, Signals};
 use tracegate::listen::bind::Inherited;
+
+use super::component::PATIENCE;
+use super::receiver::Receiver;
 
 /// A running proxy; drained when dropped.
 pub struct Proxy {
@@ -102,6 +107,19 @@ impl Proxy {
         status
     }
 
+    /// Stops it; everything it recorded, which must be that many spans. Quicker than waiting
+    /// for the exporter's next batch.
+    pub fn spans(self, receiver: &Receiver, count: usize) -> Vec<Span> {
+        let until = Instant::now() + PATIENCE;
+        while self.export().recorded() < count as u64 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.stop();
+        let spans = receiver.wait_for_spans(count);
+        assert_eq!(spans.len(), count, "{spans:#?}");
+        spans
+    }
+
     /// Drains and waits for the end.
     pub fn stop(mut self) -> Ended {
         self.drain.request();
@@ -163,6 +181,16 @@ listeners:
   upstream: {upstream}
 {more}"
     )
+}
+
+/// Adds keys to the (only) listener's upstream.
+pub fn with_upstream(yaml: &str, keys: &str) -> String {
+    yaml.replacen("upstream: {", &format!("upstream: {{{keys}, "), 1)
+}
+
+/// Adds keys to the top of a document.
+pub fn with_top(yaml: &str, keys: &str) -> String {
+    format!("{keys}\n{yaml}")
 }
 
 fn listener(direction: &str, upstream: &str, collector: &str, more: &str) -> String {

@@ -9,6 +9,13 @@ use super::component::PATIENCE;
 /// A connection on which bytes are written and read as they are.
 pub struct Wire(TcpStream);
 
+impl From<TcpStream> for Wire {
+    fn from(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        Self(stream)
+    }
+}
+
 impl Wire {
     /// Connects.
     pub fn connect(address: SocketAddr) -> Self {
@@ -60,6 +67,32 @@ impl Wire {
             .and_then(|(_, length)| length.trim().parse().ok());
         let body = self.exactly(length.unwrap_or(0));
         (head, body)
+    }
+
+    /// Reads once: what is there, nothing at the end.
+    pub fn some(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 64 * 1024];
+        let count = self.0.read(&mut bytes).expect("bytes in time");
+        bytes.truncate(count);
+        bytes
+    }
+
+    /// A head and the body its `Content-Length` announces.
+    pub fn message(&mut self) -> (String, Vec<u8>) {
+        self.ask("")
+    }
+
+    /// Closes in a way the peer sees as a reset.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(&self.0);
+        socket
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("a socket");
+    }
+
+    /// A second handle of the same connection.
+    pub fn again(&self) -> Self {
+        Self(self.0.try_clone().expect("a socket"))
     }
 
     /// Ends this side's sending.

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -16,13 +17,33 @@ use crate::proxy::upstream::forward;
 
 /// A body ended early; its source tells the engine the code to reset the other stream with.
 #[derive(Debug)]
-pub struct CutOff(h2::Error);
+pub struct CutOff {
+    code: h2::Error,
+    /// Whether what came wasn't HTTP; otherwise the peer went away.
+    pub malformed: bool,
+}
 
 impl CutOff {
     /// The peer's code if it gave one, else `code`.
     fn of(error: &hyper::Error, code: Reason) -> Self {
         let given = forward::h2_error(error).and_then(h2::Error::reason);
-        Self(given.unwrap_or(code).into())
+        let cause = error.source().and_then(|e| e.downcast_ref());
+        Self {
+            code: given.unwrap_or(code).into(),
+            malformed: cause.is_some_and(is_malformed),
+        }
+    }
+
+    /// A body that nobody waits for any more.
+    pub(super) fn unwanted() -> Self {
+        Self::by(Reason::CANCEL)
+    }
+
+    fn by(code: Reason) -> Self {
+        Self {
+            code: code.into(),
+            malformed: false,
+        }
     }
 }
 
@@ -34,8 +55,14 @@ impl fmt::Display for CutOff {
 
 impl Error for CutOff {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
+        Some(&self.code)
     }
+}
+
+/// The engine's word for chunks that aren't, not for a connection that broke.
+fn is_malformed(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::InvalidInput || kind == io::ErrorKind::InvalidData
 }
 
 /// What to relay of what the engine read; `code` is what stands for no code and for `NO_ERROR`.
@@ -50,7 +77,7 @@ pub(super) fn checked(
     match frame {
         Some(Ok(frame)) => Some(Ok(frame)),
         Some(Err(error)) => Some(Err(CutOff::of(&error, code))),
-        None if framed && !inner.is_end_stream() => Some(Err(CutOff(code.into()))),
+        None if framed && !inner.is_end_stream() => Some(Err(CutOff::by(code))),
         None => None,
     }
 }

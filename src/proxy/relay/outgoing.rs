@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::{Method, Version};
-use tokio::io::copy_bidirectional_with_sizes;
 
 use super::chunks::{Decoder, Encoder};
 use super::fields::Fields;
@@ -22,11 +21,9 @@ use crate::proxy::http1;
 use crate::proxy::listener::Listener;
 use crate::proxy::pipeline::{self, Wanted};
 use crate::proxy::trace::Traced;
+use crate::proxy::tunnel;
 use crate::proxy::upstream::Upstream;
 use crate::span::record::{Fault, Outcome};
-
-/// Bytes read ahead per direction of a tunnel.
-const TUNNEL: usize = 16 * 1024;
 
 impl Relay {
     /// Serves one request, whose head was read.
@@ -207,18 +204,7 @@ impl Relay {
         let wires = &mut self.wires;
         let mut up = Prefixed::with(wires.from_up.take(), up);
         let mut caller = Prefixed::with(wires.input.take(), &mut wires.caller);
-        let copied = copy_bidirectional_with_sizes(&mut caller, &mut up, TUNNEL, TUNNEL).await;
-        let outcome = match copied {
-            Ok((sent, received)) => {
-                exchange.record(|record| record.response_bytes = received);
-                if let Some(counter) = reply.counter {
-                    counter.set(sent);
-                }
-                Outcome::Done
-            }
-            Err(_) => Outcome::Cancelled,
-        };
-        exchange.end(outcome);
+        tunnel::copy(&mut caller, &mut up, &mut exchange).await;
         drop(reply.open);
     }
 }
@@ -273,7 +259,11 @@ fn write_head(
 }
 
 /// Connects, while the caller stays; it is watched where its request is complete.
-async fn dial(upstream: &Upstream, wires: &mut Wires, watch: Option<usize>) -> Result<Box<Stream>, End> {
+async fn dial(
+    upstream: &Upstream,
+    wires: &mut Wires,
+    watch: Option<usize>,
+) -> Result<Box<Stream>, End> {
     let mut dialing = Box::pin(upstream.dial_raw());
     poll_fn(|cx| {
         loop {

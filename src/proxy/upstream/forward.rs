@@ -3,19 +3,24 @@
 //! Sent anew are: requests no byte of which was written; bodyless requests on streams the
 //! upstream declares unprocessed (RFC 9113, section 8.7); idempotent bodyless requests on a
 //! reused connection that closed before any byte of a response (RFC 9112, section 9.3.1).
+//!
+//! `responseHeaderTimeout` runs from the moment the request has left, body included: a slow
+//! upload isn't the upstream's delay.
 
 use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::{Request, Response, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
+use super::heard::Ear;
 use super::{Checkout, Lease, Need, Upstream, Version, connect};
-use crate::proxy::body::RequestBody;
+use crate::proxy::body::{CutOff, RequestBody};
 use crate::proxy::gate::Gate;
 use crate::proxy::head::Line;
 use crate::proxy::{http1, target};
@@ -59,9 +64,18 @@ pub enum Begun {
 /// One attempt. Small: its parts are boxed because a request's future is moved about.
 pub struct Attempt {
     sent: Sent,
+    /// Resolves when the answer has been waited for too long.
+    late: Option<Pin<Box<dyn Future<Output = ()>>>>,
     lease: Lease,
     version: Version,
-    replay: Option<Box<Request<()>>>,
+    replay: Option<Box<Replay>>,
+}
+
+/// What a second attempt needs, where one may be allowed at all.
+struct Replay {
+    head: Request<()>,
+    /// Of an HTTP/1.1 connection: silent if no byte of a response came.
+    ear: Option<Ear>,
 }
 
 /// Where a request goes and what it needs there.
@@ -96,7 +110,10 @@ impl Route {
             Begun::Sent(attempt) => match attempt.answer(0).await {
                 Ok(answer) => return Ok(answer),
                 Err((failure, None)) => return Err(failure),
-                Err((_, Some(anew))) => (anew, 1),
+                Err((_, Some(anew))) => {
+                    self.upstream.dialer.counters().upstream_retried();
+                    (anew, 1)
+                }
             },
         };
         Box::pin(self.slowly(request, resends)).await
@@ -124,6 +141,7 @@ impl Route {
                 Err((_, Some(anew))) if !again => request = anew,
                 Err((failure, _)) => return Err(failure),
             }
+            self.upstream.dialer.counters().upstream_retried();
             resends += 1;
         }
     }
@@ -143,7 +161,9 @@ impl Route {
             request.headers_mut().remove(header::EXPECT);
         }
         let replay = replayable(&request, &checkout);
-        let request = rewrite(&self.upstream, request, version)?;
+        let mut request = rewrite(&self.upstream, request, version)?;
+        let patience = self.upstream.settings.response_header_timeout;
+        let late = patience.map(|patience| late(request.body_mut(), patience));
         let (sent, lease): (Sent, _) = match checkout {
             Checkout::Http1(mut checkout) => (
                 Box::pin(checkout.sender.try_send_request(request)),
@@ -158,6 +178,7 @@ impl Route {
         };
         Ok(Attempt {
             sent,
+            late,
             lease,
             version,
             replay,
@@ -181,7 +202,17 @@ impl Attempt {
         self,
         resends: u8,
     ) -> Result<Answer, (Failure, Option<Box<Request<RequestBody>>>)> {
-        match self.sent.await {
+        let sent = match self.late {
+            None => self.sent.await,
+            Some(late) => tokio::select! {
+                biased;
+                sent = self.sent => sent,
+                () = late => {
+                    return Err((Failure::of(Fault::ResponseHeaderTimeout, resends), None));
+                }
+            },
+        };
+        match sent {
             Ok(response) => Ok(Answer {
                 response,
                 lease: self.lease,
@@ -204,6 +235,15 @@ impl Attempt {
             }
         }
     }
+}
+
+fn late(body: &mut RequestBody, patience: Duration) -> Pin<Box<dyn Future<Output = ()>>> {
+    let left = body.left();
+    Box::pin(async move {
+        // An error says that the body is gone, which is what is waited for.
+        let _ = left.await;
+        tokio::time::sleep(patience).await;
+    })
 }
 
 fn rewrite(
@@ -232,10 +272,13 @@ fn rewrite(
 }
 
 /// A copy of the head, where a second attempt may be allowed at all.
-fn replayable(request: &Request<RequestBody>, checkout: &Checkout) -> Option<Box<Request<()>>> {
-    let may_break = match checkout {
-        Checkout::Http1(checkout) => checkout.reused && request.method().is_idempotent(),
-        Checkout::Http2(_) => true,
+fn replayable(request: &Request<RequestBody>, checkout: &Checkout) -> Option<Box<Replay>> {
+    let (may_break, ear) = match checkout {
+        Checkout::Http1(checkout) => (
+            checkout.reused && request.method().is_idempotent(),
+            Some(checkout.ear.clone()),
+        ),
+        Checkout::Http2(_) => (true, None),
     };
     if !may_break || !request.body().is_end_stream() {
         return None;
@@ -246,21 +289,19 @@ fn replayable(request: &Request<RequestBody>, checkout: &Checkout) -> Option<Box
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     *copy.extensions_mut() = request.extensions().clone();
-    Some(Box::new(copy))
+    Some(Box::new(Replay { head: copy, ear }))
 }
 
 /// The request to send anew, if that is safe after this error.
-fn again(
-    error: &hyper::Error,
-    copy: Option<Box<Request<()>>>,
-) -> Option<Box<Request<RequestBody>>> {
-    let copy = copy?;
-    let idempotent = copy.method().is_idempotent();
-    let safe = match h2_error(error) {
-        Some(error) => unprocessed(error, idempotent),
-        None => error.is_incomplete_message() && idempotent,
+fn again(error: &hyper::Error, replay: Option<Box<Replay>>) -> Option<Box<Request<RequestBody>>> {
+    let Replay { head, ear } = *replay?;
+    let safe = match (h2_error(error), ear) {
+        (Some(error), _) => unprocessed(error, head.method().is_idempotent()),
+        // It may have been closed or reset: a word would tell that the request was read.
+        (None, Some(ear)) => !ear.heard(),
+        (None, None) => false,
     };
-    safe.then(|| Box::new(copy.map(|()| RequestBody::empty())))
+    safe.then(|| Box::new(head.map(|()| RequestBody::empty())))
 }
 
 /// Whether the upstream declared the stream unprocessed.
@@ -276,6 +317,27 @@ fn unprocessed(error: &h2::Error, idempotent: bool) -> bool {
 /// The HTTP/2 error beneath the engine's, if there is one.
 pub fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     beneath(error)
+}
+
+/// What failed was the caller's body, not the upstream.
+pub enum CallerFault {
+    /// It isn't HTTP.
+    Malformed,
+    /// It ended early, with the caller.
+    Gone,
+}
+
+/// Whether a request failed for its own body.
+pub fn caller_fault(error: &hyper::Error) -> Option<CallerFault> {
+    // On HTTP/2 all that is left of the body's error is the reset sent for it.
+    let ours = |error: &h2::Error| error.is_reset() && !error.is_remote() && !error.is_library();
+    match beneath::<CutOff>(error) {
+        Some(body) if body.malformed => Some(CallerFault::Malformed),
+        Some(_) => Some(CallerFault::Gone),
+        None => h2_error(error)
+            .is_some_and(ours)
+            .then_some(CallerFault::Gone),
+    }
 }
 
 /// The first error of a type among the causes of the engine's.

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::connect::Dialer;
+use super::heard::{Ear, Heard};
 use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
 use crate::proxy::local;
@@ -31,6 +32,7 @@ pub struct Pool {
 
 struct Idle {
     sender: SendRequest<RequestBody>,
+    ear: Ear,
     since: Instant,
 }
 
@@ -40,6 +42,8 @@ pub struct Checkout {
     pub sender: SendRequest<RequestBody>,
     /// Whether it has carried a request before.
     pub reused: bool,
+    /// Whether the upstream has said anything since this was taken.
+    pub ear: Ear,
     pool: Weak<Pool>,
 }
 
@@ -62,7 +66,7 @@ impl Pool {
             if !last.sender.is_ready() {
                 return None;
             }
-            return idle.pop().map(|kept| self.checkout(kept.sender));
+            return idle.pop().map(|kept| self.checkout(kept));
         }
         None
     }
@@ -72,14 +76,16 @@ impl Pool {
         loop {
             let mut kept = self.idle.borrow_mut().pop()?;
             if kept.sender.is_ready() || ready(&mut kept.sender).await {
-                return Some(self.checkout(kept.sender));
+                return Some(self.checkout(kept));
             }
         }
     }
 
-    fn checkout(self: &Rc<Self>, sender: SendRequest<RequestBody>) -> Checkout {
+    fn checkout(self: &Rc<Self>, kept: Idle) -> Checkout {
+        kept.ear.forget();
         Checkout {
-            sender,
+            sender: kept.sender,
+            ear: kept.ear,
             reused: true,
             pool: Rc::downgrade(self),
         }
@@ -88,11 +94,12 @@ impl Pool {
     /// Starts HTTP/1.1 on a new connection.
     pub async fn open(self: &Rc<Self>, dialer: &Dialer, io: Stream) -> Result<Checkout, Fault> {
         let limits = dialer.head_limits();
+        let ear = Ear::default();
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
             .max_headers(limits.fields)
             .max_header_size(limits.bytes)
-            .handshake(TokioIo::new(io))
+            .handshake(TokioIo::new(Heard::new(io, ear.clone())))
             .await
             .map_err(|_| Fault::Connect)?;
         local::spawn(dialer.counters(), async move {
@@ -101,6 +108,7 @@ impl Pool {
         });
         Ok(Checkout {
             sender,
+            ear,
             reused: false,
             pool: Rc::downgrade(self),
         })
@@ -113,11 +121,12 @@ impl Pool {
             .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_TIMEOUT);
     }
 
-    fn put(&self, sender: SendRequest<RequestBody>) {
+    fn put(&self, sender: SendRequest<RequestBody>, ear: Ear) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push(Idle {
                 sender,
+                ear,
                 since: Instant::now(),
             });
         }
@@ -131,11 +140,11 @@ impl Checkout {
             return;
         };
         if self.sender.is_ready() {
-            pool.put(self.sender);
+            pool.put(self.sender, self.ear);
         } else if !self.sender.is_closed() {
             tokio::task::spawn_local(async move {
                 if ready(&mut self.sender).await {
-                    pool.put(self.sender);
+                    pool.put(self.sender, self.ear);
                 }
             });
         }
@@ -147,4 +156,55 @@ async fn ready(sender: &mut SendRequest<RequestBody>) -> bool {
         tokio::time::timeout(SETTLE, sender.ready()).await,
         Ok(Ok(()))
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// A pool that keeps one connection, and the upstream's end of it.
+    async fn keeping() -> (Rc<Pool>, DuplexStream) {
+        let (ours, theirs) = duplex(64);
+        let (mut sender, connection) = Builder::new()
+            .handshake(TokioIo::new(ours))
+            .await
+            .expect("nothing is exchanged");
+        tokio::task::spawn_local(connection);
+        sender.ready().await.expect("an open connection");
+        let pool = Pool::new();
+        pool.put(sender, Ear::default());
+        (pool, theirs)
+    }
+
+    fn kept(pool: &Pool) -> usize {
+        pool.sweep();
+        pool.idle.borrow().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_idle_for_too_long_is_closed() {
+        let test = async {
+            let (pool, _theirs) = keeping().await;
+            tokio::time::advance(IDLE_TIMEOUT - Duration::from_millis(1)).await;
+            assert_eq!(kept(&pool), 1);
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert_eq!(kept(&pool), 0);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_the_upstream_closed_is_forgotten() {
+        let test = async {
+            let (pool, theirs) = keeping().await;
+            assert_eq!(kept(&pool), 1);
+            drop(theirs);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(kept(&pool), 0);
+        };
+        LocalSet::new().run_until(test).await;
+    }
 }
