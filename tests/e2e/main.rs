@@ -36,6 +36,7 @@ mod outage;
 mod pairings;
 mod proxy_protocol;
 mod ready_made;
+mod relay;
 mod retry;
 mod sampling;
 mod smoke;

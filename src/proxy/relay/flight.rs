@@ -6,8 +6,9 @@ use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep};
 
 use super::buffer::ROOM;
 use super::chunks::{Decoder, Encoder, Step};
@@ -57,8 +58,9 @@ pub struct Flight<'a> {
     pub limits: HeadLimits,
     /// The request's body: what of it is still to come, and how it goes out.
     pub body: &'a mut (Decoder, Encoder),
-    /// Bounds the wait for the response's head.
-    pub deadline: Option<Pin<Box<Sleep>>>,
+    /// Bounds the wait for the response's head, from when the request has left in full.
+    pub patience: Option<Duration>,
+    deadline: Option<Pin<Box<Sleep>>>,
     phase: Phase,
     /// The upstream takes no more bytes.
     deaf: bool,
@@ -84,6 +86,7 @@ impl<'a> Flight<'a> {
             reply,
             limits,
             body,
+            patience: None,
             deadline: None,
             phase: Phase::Head { seen: 0 },
             deaf: false,
@@ -129,10 +132,17 @@ impl<'a> Flight<'a> {
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match (&mut self.deadline, &self.phase) {
-            (Some(deadline), Phase::Head { .. }) => deadline.as_mut().poll(cx),
-            _ => Poll::Pending,
+        let (Some(patience), Phase::Head { .. }) = (self.patience, &self.phase) else {
+            return Poll::Pending;
+        };
+        // A slow upload isn't the upstream's delay.
+        if !self.body.0.is_done() || !self.wires.to_up.is_drained() {
+            return Poll::Pending;
         }
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        deadline.as_mut().poll(cx)
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {

@@ -129,8 +129,7 @@ impl Relay {
                 &mut body,
                 may_repeat,
             );
-            let patience = listener.settings.upstream.response_header_timeout;
-            flight.deadline = patience.map(|time| Box::pin(tokio::time::sleep(time)));
+            flight.patience = listener.settings.upstream.response_header_timeout;
             let end = poll_fn(|cx| flight.poll(cx)).await;
             let sent = flight.request_done();
             match end {

@@ -1,0 +1,141 @@
+//! What HTTP/1 callers of HTTP/1 upstreams get that the other engine can't give.
+
+use std::net::Shutdown;
+
+use super::proxy::{self, Proxy};
+use super::wire::{Scripted, Wire};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+fn before(component: &Scripted) -> Proxy {
+    Proxy::start(&proxy::ingress(&component.url(), "http://127.0.0.1:1", ""))
+}
+
+#[test]
+fn interim_responses_are_relayed_as_they_come_but_not_to_http10() {
+    let component = Scripted::start(1, |_, mut wire| {
+        for _ in 0..2 {
+            wire.head();
+            wire.send(
+                "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nConnection: x\r\n\r\n",
+            );
+            wire.send(
+                "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            );
+        }
+    });
+    let proxy = before(&component);
+    let mut caller = Wire::connect(proxy.at(0));
+    caller.send(GET);
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n";
+    assert_eq!(caller.head(), hints);
+    assert_eq!(caller.head(), "HTTP/1.1 102 Processing\r\n\r\n");
+    assert!(caller.head().starts_with("HTTP/1.1 200 OK\r\n"));
+    let mut old = Wire::connect(proxy.at(0));
+    old.send("GET / HTTP/1.0\r\n\r\n");
+    assert!(old.head().starts_with("HTTP/1.0 200 OK\r\n"));
+    component.join();
+}
+
+#[test]
+fn requests_sent_ahead_are_answered_in_order() {
+    let component = Scripted::start(1, |_, mut wire| {
+        for path in ["/a", "/b", "/c"] {
+            let head = wire.head();
+            assert!(head.contains(&format!(" {path} HTTP")), "{head}");
+            if path == "/b" {
+                assert_eq!(wire.exactly(4), b"body");
+            }
+            wire.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{path}"
+            ));
+        }
+    });
+    let proxy = before(&component);
+    let mut caller = Wire::connect(proxy.at(0));
+    caller.send(concat!(
+        "GET /a HTTP/1.1\r\nHost: h\r\n\r\n",
+        "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody",
+        "GET /c HTTP/1.1\r\nHost: h\r\n\r\n",
+    ));
+    for path in ["/a", "/b", "/c"] {
+        let (head, body) = caller.message();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(body, path.as_bytes());
+    }
+    component.join();
+}
+
+#[test]
+fn a_response_may_begin_before_the_request_has_ended() {
+    let component = Scripted::start(1, |_, mut wire| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for _ in 0..3 {
+            let chunk = wire.exactly(9);
+            assert_eq!(chunk, b"4\r\nping\r\n");
+            wire.send("4\r\npong\r\n");
+        }
+        assert_eq!(wire.exactly(5), b"0\r\n\r\n");
+        wire.send("0\r\n\r\n");
+    });
+    let proxy = before(&component);
+    let mut caller = Wire::connect(proxy.at(0));
+    caller.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert!(caller.head().starts_with("HTTP/1.1 200 OK\r\n"));
+    for _ in 0..3 {
+        caller.send("4\r\nping\r\n");
+        assert_eq!(caller.exactly(9), b"4\r\npong\r\n");
+    }
+    caller.send("0\r\n\r\n");
+    assert_eq!(caller.exactly(5), b"0\r\n\r\n");
+    component.join();
+}
+
+#[test]
+fn a_response_cut_short_is_cut_short_for_the_caller_too() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
+    ];
+    let component = Scripted::start(answers.len(), move |index, mut wire| {
+        wire.head();
+        wire.send(answers[index]);
+        wire.socket().shutdown(Shutdown::Both).expect("open");
+    });
+    let proxy = before(&component);
+    for _ in answers {
+        let mut caller = Wire::connect(proxy.at(0));
+        caller.send(GET);
+        let text = String::from_utf8_lossy(&caller.rest()).into_owned();
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+        assert!(
+            text.contains("part") && !text.contains("0\r\n\r\n"),
+            "{text}"
+        );
+    }
+    component.join();
+}
+
+#[test]
+fn trailers_pass_both_ways_without_what_they_may_not_say() {
+    let component = Scripted::start(1, |_, mut wire| {
+        let head = wire.head();
+        assert!(head.contains("Trailer: X-Sum"), "{head}");
+        assert_eq!(wire.exactly(7), b"2\r\nhi\r\n");
+        assert_eq!(wire.head(), "0\r\nX-Sum: 1\r\n\r\n");
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
+        wire.send("0\r\nX-Sum: 2\r\ntraceparent: x\r\nContent-Length: 9\r\n\r\n");
+    });
+    let proxy = before(&component);
+    let mut caller = Wire::connect(proxy.at(0));
+    caller
+        .send("POST / HTTP/1.1\r\nHost: h\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n");
+    caller.send(
+        "2\r\nhi\r\n0\r\nX-Sum: 1\r\nX-Remote-User: root\r\ntraceparent: x\r\nHost: i\r\n\r\n",
+    );
+    assert!(caller.head().starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(caller.exactly(7), b"2\r\nok\r\n");
+    assert_eq!(caller.head(), "0\r\nX-Sum: 2\r\n\r\n");
+    component.join();
+}
