@@ -95,7 +95,7 @@ fn a_response_may_begin_before_the_request_has_ended() {
 #[test]
 fn a_response_cut_short_is_cut_short_for_the_caller_too() {
     let answers = [
-        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart",
+        "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\npart",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
     ];
     let component = Scripted::start(answers.len(), move |index, mut wire| {
