@@ -170,6 +170,11 @@ mod tests {
             (&[(LENGTH, "5, 5")], Err(Ambiguous), "a list"),
             (&[(LENGTH, "+5")], Err(Ambiguous), "a sign"),
             (&[(LENGTH, "")], Err(Ambiguous), "nothing"),
+            (
+                &[(LENGTH, "5"), (CODING, "chunked")],
+                Err(Ambiguous),
+                "a length and chunks",
+            ),
             (&[(CODING, "gzip, chunked")], Err(Ambiguous), "coded twice"),
             (
                 &[(CODING, "chunked, chunked")],
@@ -183,6 +188,30 @@ mod tests {
             ),
         ] {
             assert_eq!(check_request(&headers(fields)), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_requests_body_is_as_long_as_its_fields_say() {
+        let rows = [
+            (&[][..], Version::HTTP_11, Ok(Length::None)),
+            (&[(LENGTH, "005")], Version::HTTP_11, Ok(Length::Exact(5))),
+            (
+                &[(LENGTH, "18446744073709551616")],
+                Version::HTTP_11,
+                Err(Ambiguous),
+            ),
+            (
+                &[(CODING, "Chunked")],
+                Version::HTTP_11,
+                Ok(Length::Chunked),
+            ),
+            (&[(CODING, "chunked")], Version::HTTP_10, Err(Ambiguous)),
+            (&[(CODING, "identity")], Version::HTTP_11, Err(Ambiguous)),
+        ];
+        for (fields, version, expected) in rows {
+            let found = request_length(&headers(fields), version);
+            assert_eq!(found, expected, "{fields:?} {version:?}");
         }
     }
 
