@@ -23,4 +23,5 @@ pub mod trace;
 pub mod tunnel;
 pub mod upstream;
 pub mod values;
+pub mod witness;
 pub mod worker;

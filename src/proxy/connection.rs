@@ -13,12 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 
-use super::activity::{Activity, Noted, Overdue, overdue};
+use super::activity::{Activity, Overdue, overdue};
 use super::forwarded::Teller;
 use super::listener::{Listener, Slot};
 use super::local::LocalExecutor;
 use super::relay::{self, Relay};
 use super::service;
+use super::witness::Witnessed;
 use super::worker::{Guards, Worker};
 use crate::context::trust::Caller;
 use crate::lifecycle::Wait;
@@ -116,7 +117,7 @@ async fn run(
         activity: Arc::clone(&activity),
         guards,
     });
-    let io = Noted::new(established.stream, activity);
+    let io = Witnessed::new(established.stream, activity);
     let limits = &listener.listen.limits;
     if http2 {
         serve_http2(TokioIo::new(io), connection, limits).await;

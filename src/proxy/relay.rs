@@ -17,6 +17,7 @@ pub mod trailers;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,15 +25,16 @@ use tokio::io::AsyncWriteExt as _;
 
 use self::buffer::{Buffer, Out};
 use self::fields::Fields;
-use super::activity::Noted;
+use super::activity::Activity;
 use super::connection::Connection;
 use super::listener::Listener;
 use super::upstream::connect::HeadLimits;
+use super::witness::Witnessed;
 use crate::listen::stream::{Prefixed, Stream};
 use crate::span::record::Fault;
 
 /// A caller's byte stream.
-pub type Io = Noted<Prefixed<Stream>>;
+pub type Io = Witnessed<Prefixed<Stream>, Arc<Activity>>;
 
 /// How long a caller whose request wasn't read to its end may take to read the answer: closing
 /// at once would reset the connection under it.

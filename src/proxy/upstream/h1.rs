@@ -9,10 +9,11 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::connect::Dialer;
-use super::heard::{Ear, Heard};
+use super::heard::Ear;
 use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
 use crate::proxy::local;
+use crate::proxy::witness::Witnessed;
 use crate::span::record::Fault;
 
 /// Idle connections kept per worker and upstream.
@@ -99,7 +100,7 @@ impl Pool {
             .preserve_header_case(true)
             .max_headers(limits.fields)
             .max_header_size(limits.bytes)
-            .handshake(TokioIo::new(Heard::new(io, ear.clone())))
+            .handshake(TokioIo::new(Witnessed::new(io, ear.clone())))
             .await
             .map_err(|_| Fault::Connect)?;
         local::spawn(dialer.counters(), async move {

@@ -3,7 +3,7 @@
 //! A connection takes as many streams as the upstream allows and `MAX_STREAMS` at the most;
 //! when all are full another is opened, so no request waits behind somebody's watch.
 
-mod watched;
+mod seen;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,13 +15,14 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
-use self::watched::{Seen, Watched};
+use self::seen::Seen;
 
 use super::Version;
 use super::connect::{Connected, Dialer};
 use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
 use crate::proxy::local::{self, LocalExecutor};
+use crate::proxy::witness::Witnessed;
 use crate::span::record::Fault;
 
 /// Streams per connection, whatever the upstream allows.
@@ -41,7 +42,8 @@ pub struct Pool {
     connecting: RefCell<Option<Rc<Attempt>>>,
 }
 
-type Engine = hyper::client::conn::http2::Connection<TokioIo<Watched>, RequestBody, LocalExecutor>;
+type Io = Witnessed<Stream, Rc<Seen>>;
+type Engine = hyper::client::conn::http2::Connection<TokioIo<Io>, RequestBody, LocalExecutor>;
 
 /// A connection in the pool. It ends when the last sender is gone: the pool's and those of
 /// requests.
@@ -176,7 +178,7 @@ impl Pool {
     async fn handshake(&self, io: Stream) -> Result<Shared, Fault> {
         let tls = matches!(io, Stream::ClientTls(_));
         let seen = Rc::new(Seen::default());
-        let io = TokioIo::new(Watched::new(io, Rc::clone(&seen)));
+        let io = TokioIo::new(Witnessed::new(io, Rc::clone(&seen)));
         let (sender, engine) = self
             .builder()
             .handshake(io)

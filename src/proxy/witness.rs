@@ -1,40 +1,33 @@
-//! A byte stream that says when something has come: the engine doesn't tell of SETTINGS.
+//! A byte stream of which somebody is told when something was read.
+//!
+//! The engines don't say when bytes come, and several concerns need to know.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 
-use crate::listen::stream::Stream;
-
-/// What has been seen of a stream.
-#[derive(Default)]
-pub(super) struct Seen {
-    /// Notified after every read. Who is woken runs after the engine has dealt with what it
-    /// read: both are tasks of one thread.
-    pub(super) changed: Notify,
-    /// Whether any byte has come.
-    pub(super) came: Cell<bool>,
+/// Is told of every read that was done.
+pub trait Witness {
+    /// That many bytes came; none at the stream's end, or if it failed.
+    fn read(&self, bytes: usize);
 }
 
-/// A stream that is watched.
-pub(super) struct Watched {
-    inner: Stream,
-    seen: Rc<Seen>,
+/// A stream and who is told of its reads.
+pub struct Witnessed<S, W> {
+    inner: S,
+    witness: W,
 }
 
-impl Watched {
-    /// Watches `inner`.
-    pub(super) const fn new(inner: Stream, seen: Rc<Seen>) -> Self {
-        Self { inner, seen }
+impl<S, W> Witnessed<S, W> {
+    /// Tells `witness` of what is read from `inner`.
+    pub const fn new(inner: S, witness: W) -> Self {
+        Self { inner, witness }
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin, W: Witness + Unpin> AsyncRead for Witnessed<S, W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -42,15 +35,12 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        if buf.filled().len() > before {
-            self.seen.came.set(true);
-        }
-        self.seen.changed.notify_waiters();
+        self.witness.read(buf.filled().len().saturating_sub(before));
         Poll::Ready(read)
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin, W: Unpin> AsyncWrite for Witnessed<S, W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
