@@ -20,6 +20,7 @@ pub mod service;
 pub mod settings;
 pub mod target;
 pub mod trace;
+pub mod trailers;
 pub mod tunnel;
 pub mod upstream;
 pub mod values;

@@ -137,6 +137,12 @@ pub fn is_w3c_alias(name: &str) -> bool {
             .any(|field| Normalised(name.as_bytes()).eq(field.bytes()))
 }
 
+/// Whether a name begins like this once it is folded; `start` is written folded.
+pub fn starts_folded(name: &str, start: &str) -> bool {
+    let mut rest = Normalised(name.as_bytes());
+    start.bytes().all(|byte| rest.next() == Some(byte))
+}
+
 /// The comparison in full, for the few names the filter lets through.
 #[inline(never)]
 fn listed(name: &str, bucket: Bucket) -> bool {

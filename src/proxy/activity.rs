@@ -43,8 +43,8 @@ impl Activity {
         })
     }
 
-    /// The caller has sent something.
-    fn heard(&self) {
+    /// The caller has sent something that isn't part of a request under way.
+    pub fn heard(&self) {
         if !self.multiplexed && self.open.load(Relaxed) == 0 {
             self.reading.store(true, Relaxed);
         }

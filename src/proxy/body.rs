@@ -21,10 +21,9 @@ use self::hold::Hold;
 use super::activity::Open;
 use super::exchange::Exchange;
 use super::gate::{Gate, Word};
-use super::head::Head;
 use super::trace::{self, Traced};
+use super::trailers;
 use super::upstream::{Lease, forward};
-use crate::context::untrusted;
 use crate::span::record::{Fault, Outcome};
 
 /// A request's body on its way to the upstream.
@@ -109,8 +108,8 @@ impl Body for RequestBody {
             if let (Some(count), Some(data)) = (&this.count, frame.data_ref()) {
                 count.set(count.get() + data.len() as u64);
             }
-            if let Some(trailers) = frame.trailers_mut() {
-                trailers.remove_if(untrusted::is_context);
+            if let Some(late) = frame.trailers_mut() {
+                trailers::strip_request(late);
             }
         }
         Poll::Ready(frame)

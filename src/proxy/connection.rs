@@ -217,13 +217,18 @@ async fn drive<C>(
                 note(ended);
                 return;
             }
-            over = &mut watch, if !finishing => {
+            over = &mut watch => {
                 if over == Overdue::Head {
                     connection.slot.counters().request_refused(RequestRefusal::HeaderTimeout);
                     return;
                 }
+                // Asked to finish before, and still nothing but silence.
+                if finishing {
+                    return;
+                }
                 finish(served.as_mut());
                 finishing = true;
+                watch.set(overdue(&connection.activity, limits));
             }
             () = &mut draining, if !finishing => {
                 finish(served.as_mut());

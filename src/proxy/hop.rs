@@ -53,7 +53,8 @@ impl Upgrade {
 
 /// Removes hop-by-hop fields and the fields `Connection` nominates; `te: trailers` stays.
 ///
-/// An upgrade to anything but `h2c` is handed back, to be asked of the upstream anew.
+/// An upgrade to anything but `h2c` is handed back, to be asked of the upstream anew; `http1` says
+/// whether the caller may ask for one: HTTP/1.0 and HTTP/2 may not (RFC 9110, section 7.8).
 pub fn strip_request(headers: &mut impl Head, http1: bool) -> Upgrade {
     let upgrade = if http1 {
         wanted(headers)

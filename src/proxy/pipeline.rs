@@ -1,8 +1,8 @@
 //! What is done to every head, whichever engine read it: strip → judge → decide → inject on the
 //! way in, settle → strip on the way back.
 
-use http::Method;
 use http::header::HeaderValue;
+use http::{Method, Version};
 
 use super::connection::Connection;
 use super::exchange::Exchange;
@@ -12,7 +12,7 @@ use super::hop::{self, Upgrade};
 use super::listener::Listener;
 use super::target;
 use super::trace::{self, Traced};
-use super::upstream::Version;
+use super::upstream::Version as Spoken;
 use crate::span::record::{Direction, Fault};
 
 /// What the caller wants the exchange to become.
@@ -67,11 +67,13 @@ fn admit(
     }
     framing::check_request(headers).map_err(|_| Fault::BadRequest)?;
     target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
-    Ok(match hop::strip_request(headers, !http2) {
-        _ if connect => Wanted::Connect,
-        Upgrade::To(protocol) => Wanted::Upgrade(protocol),
-        Upgrade::None => Wanted::Response,
-    })
+    Ok(
+        match hop::strip_request(headers, !http2 && line.version == Version::HTTP_11) {
+            _ if connect => Wanted::Connect,
+            Upgrade::To(protocol) => Wanted::Upgrade(protocol),
+            Upgrade::None => Wanted::Response,
+        },
+    )
 }
 
 /// An answer's head, on its way to the caller; says whether it switches protocols.
@@ -82,7 +84,7 @@ pub fn response(
     status: u16,
     headers: &mut impl Head,
     traced: &Traced,
-    spoken: Version,
+    spoken: Spoken,
     resends: u8,
     exchange: &mut Exchange,
 ) -> Result<Upgrade, Ambiguous> {
@@ -94,8 +96,8 @@ pub fn response(
         record.resends = resends;
         if record.direction == Direction::Egress {
             record.protocol_version = match spoken {
-                Version::Http1 => "1.1",
-                Version::Http2 => "2",
+                Spoken::Http1 => "1.1",
+                Spoken::Http2 => "2",
             };
         }
     });

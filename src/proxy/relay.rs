@@ -12,7 +12,6 @@ pub mod outgoing;
 pub mod parse;
 pub mod refusal;
 pub mod reply;
-pub mod trailers;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -155,6 +154,10 @@ impl Relay {
     /// The next request's head; `None` if there is none.
     async fn head(&mut self) -> Result<Option<parse::Request>, Fault> {
         let mut seen = 0;
+        if !self.wires.input.is_empty() {
+            // It was read along with the request before: its time runs from now.
+            self.connection.activity.heard();
+        }
         loop {
             let input = &mut self.wires.input;
             if seen == 0 {

@@ -2,6 +2,7 @@
 
 use std::net::Shutdown;
 
+use super::component::Component;
 use super::proxy::{self, Proxy};
 use super::wire::{Scripted, Wire};
 
@@ -138,4 +139,80 @@ fn trailers_pass_both_ways_without_what_they_may_not_say() {
     assert_eq!(caller.exactly(7), b"2\r\nok\r\n");
     assert_eq!(caller.head(), "0\r\nX-Sum: 2\r\n\r\n");
     component.join();
+}
+
+#[test]
+fn a_malformed_trailer_section_never_becomes_the_next_request() {
+    let sections = [
+        ("GET /admin HTTP/1.1\r\nHost: a\r\n\r\n", "a request line"),
+        ("a: b\nc: d\r\n\r\n", "a bare LF"),
+        ("a: b\n\nX\r\rY\r\n\r\n", "bytes behind the parser's end"),
+        ("a : b\r\n\r\n", "a space before the colon"),
+    ];
+    for (section, why) in sections {
+        let component = Component::start();
+        let proxy = Proxy::start(&proxy::ingress(&component.url(), "http://127.0.0.1:1", ""));
+        let mut caller = Wire::connect(proxy.at(0));
+        caller.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{section}"
+        ));
+        let answers = String::from_utf8_lossy(&caller.rest()).into_owned();
+        assert!(answers.starts_with("HTTP/1.1 400 "), "{why}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{why}: {answers}");
+        let paths = component.seen().into_iter().map(|seen| seen.uri);
+        assert!(!paths.into_iter().any(|uri| uri == "/admin"), "{why}");
+    }
+}
+
+#[test]
+fn a_byte_behind_the_last_request_is_given_the_time_of_a_head() {
+    let component = Component::start();
+    let limits = "  limits: {headerTimeout: 200ms, idleTimeout: 60s}\n";
+    let proxy = Proxy::start(&proxy::ingress(
+        &component.url(),
+        "http://127.0.0.1:1",
+        limits,
+    ));
+    let mut caller = Wire::connect(proxy.at(0));
+    caller.send(format!("{GET}G"));
+    assert!(caller.head().starts_with("HTTP/1.1 200 OK\r\n"));
+    // Ends long before the idle limit, or this test with it.
+    assert!(caller.rest().is_empty());
+}
+
+#[test]
+fn a_target_without_a_path_gets_one() {
+    let component = Component::start();
+    let proxy = Proxy::start(&proxy::ingress(&component.url(), "http://127.0.0.1:1", ""));
+    let mut caller = Wire::connect(proxy.at(0));
+    caller.send("GET http://a?x=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(caller.head().starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(component.wait_for(1)[0].uri, "/?x=1");
+}
+
+#[test]
+fn an_http10_caller_cannot_ask_for_another_protocol() {
+    let component = Component::start();
+    let proxy = Proxy::start(&proxy::ingress(&component.url(), "http://127.0.0.1:1", ""));
+    let mut caller = Wire::connect(proxy.at(0));
+    caller.send("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert!(caller.head().starts_with("HTTP/1.0 200 OK\r\n"));
+    assert_eq!(component.wait_for(1)[0].value("upgrade"), None);
+}
+
+#[test]
+fn identity_in_trailers_does_not_pass_whatever_it_is_spelled_like() {
+    let component = Component::start();
+    let proxy = Proxy::start(&proxy::ingress(&component.url(), "http://127.0.0.1:1", ""));
+    let mut caller = Wire::connect(proxy.at(0));
+    caller.send(concat!(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n",
+        "Trailer: x-checksum\r\nConnection: close\r\n\r\n0\r\n",
+        "X_Remote_User: root\r\nx-forwarded.for: 1\r\nImpersonate-User: a\r\nX_Real-IP: 1\r\n",
+        "x-checksum: 1\r\n\r\n"
+    ));
+    assert!(caller.head().starts_with("HTTP/1.1 200 OK\r\n"));
+    let trailers = component.wait_for(1)[0].trailers.clone().expect("trailers");
+    let names: Vec<_> = trailers.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["x-checksum"]);
 }

@@ -109,6 +109,8 @@ pub struct Out {
     pub bytes: Vec<u8>,
     sent: usize,
     unflushed: bool,
+    /// Bytes that were sent are forgotten: nothing can be sent once more.
+    forgotten: bool,
 }
 
 impl Out {
@@ -119,7 +121,7 @@ impl Out {
 
     /// Whether nothing was written yet.
     pub const fn untouched(&self) -> bool {
-        self.sent == 0
+        self.sent == 0 && !self.forgotten
     }
 
     /// Whether all is written and flushed.
@@ -134,10 +136,22 @@ impl Out {
             self.bytes = Vec::new();
         }
         self.sent = 0;
+        self.forgotten = false;
     }
 
-    /// Everything is to be written once more.
-    pub const fn rewind(&mut self) {
+    /// Forgets what was sent of a body: a slow reader may never take all that waits at once, and
+    /// the buffer would grow with the body.
+    pub fn compact(&mut self) {
+        if self.sent >= ROOM {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+            self.forgotten = true;
+        }
+    }
+
+    /// Everything is to be written once more; only for what was never compacted: heads.
+    pub fn rewind(&mut self) {
+        debug_assert!(!self.forgotten, "a head is written whole");
         self.sent = 0;
         self.unflushed = false;
     }
@@ -175,5 +189,52 @@ impl Out {
             self.unflushed = self.pending() > 0;
         }
         Ok(moved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a few bytes, then nothing until asked again.
+    struct Slow(usize);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.0 == 0 {
+                return Poll::Pending;
+            }
+            let taken = bytes.len().min(self.0);
+            self.0 = 0;
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_that_never_takes_all_keeps_the_buffer_bounded() {
+        let (mut out, mut slow) = (Out::default(), Slow(0));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..1000 {
+            if out.pending() < ROOM {
+                out.compact();
+                out.bytes.extend_from_slice(&[0; ROOM / 2]);
+            }
+            slow.0 = ROOM / 4;
+            out.poll_drain(&mut slow, &mut cx).unwrap();
+            assert!(out.bytes.len() <= 4 * ROOM, "{} bytes", out.bytes.len());
+            assert!(!out.untouched());
+        }
     }
 }

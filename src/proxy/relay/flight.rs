@@ -19,6 +19,9 @@ use crate::listen::stream::Stream;
 use crate::proxy::upstream::connect::HeadLimits;
 use crate::span::record::Fault;
 
+/// How long a caller that was answered may pause amid its body.
+const LAG: Duration = Duration::from_secs(30);
+
 /// How a request ended, as far as the two connections go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -62,6 +65,7 @@ pub struct Flight<'a> {
     /// Bounds the wait for the response's head, from when the request has left in full.
     pub patience: Option<Duration>,
     deadline: Option<Pin<Box<Sleep>>>,
+    lag: Option<Pin<Box<Sleep>>>,
     phase: Phase,
     /// The upstream takes no more bytes.
     deaf: bool,
@@ -89,6 +93,7 @@ impl<'a> Flight<'a> {
             body,
             patience: None,
             deadline: None,
+            lag: None,
             phase: Phase::Head { seen: 0 },
             deaf: false,
             spent: false,
@@ -125,11 +130,25 @@ impl<'a> Flight<'a> {
             if let Some(end) = self.ended() {
                 return Poll::Ready(end);
             }
-            if !moved {
-                ready!(self.poll_deadline(cx));
-                return Poll::Ready(End::Failed(Fault::ResponseHeaderTimeout));
+            if moved {
+                self.lag = None;
+                continue;
             }
+            if matches!(self.phase, Phase::Done) && self.wires.output.is_drained() {
+                ready!(self.poll_lag(cx));
+                return Poll::Ready(End::Done);
+            }
+            ready!(self.poll_deadline(cx));
+            return Poll::Ready(End::Failed(Fault::ResponseHeaderTimeout));
         }
+    }
+
+    /// A caller that was answered and stops sending must not hold two connections.
+    fn poll_lag(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lag = self.lag.get_or_insert_with(|| Box::pin(sleep(LAG)));
+        ready!(lag.as_mut().poll(cx));
+        (self.reply.keep, self.reply.keep_up) = (false, false);
+        Poll::Ready(())
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -137,7 +156,8 @@ impl<'a> Flight<'a> {
             return Poll::Pending;
         };
         // A slow upload isn't the upstream's delay.
-        if !self.body.0.is_done() || !self.wires.to_up.is_drained() {
+        let left = self.body.0.is_done() && self.wires.to_up.is_drained();
+        if !left && !self.deaf {
             return Poll::Pending;
         }
         let deadline = self

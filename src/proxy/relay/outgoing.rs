@@ -184,7 +184,8 @@ impl Relay {
             reply.exchange.end(outcome);
             return Next::Drop;
         }
-        let keep = reply.keep && sent && !self.finishing.get();
+        // Behind a malformed body nobody knows where the next request begins.
+        let keep = reply.keep && sent && end != End::BadBody && !self.finishing.get();
         let to = refusal::To {
             http10: reply.http10,
             grpc: reply.grpc,
@@ -251,6 +252,9 @@ fn write_head(
         (_, Some(path)) => path.as_str(),
         _ => "/",
     };
+    if target.starts_with('?') {
+        out.push(b'/');
+    }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     fields.write(out);

@@ -162,7 +162,7 @@ fn response_in<'b>(
 pub fn trailers(bytes: &[u8], limits: HeadLimits, fields: &mut Fields) -> Result<(), Malformed> {
     let mut room = vec![httparse::EMPTY_HEADER; limits.fields];
     match httparse::parse_headers(bytes, &mut room) {
-        Ok(Status::Complete((_, headers))) if strict(bytes) => {
+        Ok(Status::Complete((length, headers))) if length == bytes.len() && strict(bytes) => {
             fields.load(headers);
             Ok(())
         }

@@ -7,7 +7,7 @@ use http::header::{self, HeaderName};
 
 use super::chunks::{Decoder, Encoder};
 use super::fields::Fields;
-use super::{Wires, parse, trailers};
+use super::{Wires, parse};
 use crate::proxy::activity::Open;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::framing::{self, Coding, Length};
@@ -15,6 +15,7 @@ use crate::proxy::head::{Head as _, has_token};
 use crate::proxy::hop::{self, Upgrade};
 use crate::proxy::pipeline::{self, Wanted};
 use crate::proxy::trace::{self, Traced};
+use crate::proxy::trailers;
 use crate::proxy::upstream::Version;
 use crate::span::record::{Fault, Outcome};
 
@@ -131,7 +132,8 @@ impl Reply {
         };
         let out = &mut wires.output.bytes;
         if tunnel {
-            if !request_done {
+            // Bytes of the request must not become the tunnel's.
+            if !request_done || wires.to_up.pending() > 0 {
                 return Err(Fault::Protocol);
             }
             fields.remove(&header::CONTENT_LENGTH);

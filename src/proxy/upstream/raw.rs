@@ -1,11 +1,13 @@
 //! HTTP/1.1 connections of the relay that wait for their next request.
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use crate::listen::stream::Stream;
@@ -62,7 +64,9 @@ impl Pool {
 fn is_silent(io: &mut Stream) -> bool {
     let mut byte = [0];
     let mut buf = ReadBuf::new(&mut byte);
-    Pin::new(io)
-        .poll_read(&mut Context::from_waker(Waker::noop()), &mut buf)
+    // Out of its budget, a task would find every connection silent.
+    let read = unconstrained(poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buf)));
+    pin!(read)
+        .poll(&mut Context::from_waker(Waker::noop()))
         .is_pending()
 }

@@ -126,6 +126,7 @@ impl Flight<'_> {
             if output.pending() >= ROOM {
                 break;
             }
+            output.compact();
             match decoder.next(from_up.filled(), self.limits.bytes) {
                 Ok(Step::Data { skip, length }) => {
                     from_up.consume(skip);

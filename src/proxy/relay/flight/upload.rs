@@ -2,10 +2,12 @@
 
 use std::task::{Context, Poll};
 
-use super::{End, Flight};
+use super::{End, Flight, Phase};
+use crate::listen::stream::Stream;
 use crate::proxy::relay::buffer::ROOM;
 use crate::proxy::relay::chunks::Step;
-use crate::proxy::relay::{Wires, parse, trailers};
+use crate::proxy::relay::{Wires, parse};
+use crate::proxy::trailers;
 
 impl Flight<'_> {
     /// Caller to upstream; watches the caller once its request is complete.
@@ -26,7 +28,8 @@ impl Flight<'_> {
             let limit = if self.body.0.is_done() {
                 self.limits.bytes
             } else {
-                ROOM
+                // Trailers are read whole.
+                ROOM.max(self.limits.bytes)
             };
             match self.wires.poll_input(cx, limit) {
                 Poll::Ready(true) => moved = true,
@@ -53,6 +56,7 @@ impl Flight<'_> {
                 to_up.clear();
                 self.spent = true;
             }
+            to_up.compact();
             let step = decoder.next(input.filled(), self.limits.bytes);
             match step.map_err(|_| End::BadBody)? {
                 Step::Data { skip, length } => {
@@ -88,7 +92,14 @@ impl Flight<'_> {
 
     /// The upstream stopped reading; it may have answered before.
     fn went_deaf(&mut self) -> Result<(), End> {
-        if self.may_repeat && self.wires.to_up.untouched() && !self.spent {
+        let silent = matches!(self.phase, Phase::Head { .. })
+            && self.wires.from_up.is_empty()
+            && !self.reply.interim;
+        // TLS may have sent a part of what it refuses to have taken.
+        let unsent = self.wires.to_up.untouched()
+            && !self.spent
+            && (self.reply.repeatable || !matches!(*self.up, Stream::ClientTls(_)));
+        if self.may_repeat && silent && unsent {
             return Err(End::Again);
         }
         self.deaf = true;

@@ -15,7 +15,6 @@ const FORBIDDEN: &[&str] = &[
     "content-type",
     "cookie",
     "expect",
-    "forwarded",
     "host",
     "keep-alive",
     "max-forwards",
@@ -26,18 +25,25 @@ const FORBIDDEN: &[&str] = &[
     "trailer",
     "transfer-encoding",
     "upgrade",
-    "x-real-ip",
 ];
 
-/// Beginnings of names that say who asks.
-const IDENTITY: &[&str] = &["impersonate-", "x-forwarded-", "x-remote-"];
+/// Beginnings of names that say who asks, folded as servers fold names.
+const IDENTITY: &[&str] = &[
+    "forwarded",
+    "impersonate",
+    "xforwarded",
+    "xrealip",
+    "xremote",
+];
 
 /// Takes off a request's trailers what its fields say, and context, whoever is trusted.
 pub fn strip_request(trailers: &mut impl Head) {
     trailers.remove_if(|name| {
         untrusted::is_context(name)
             || FORBIDDEN.contains(&name)
-            || IDENTITY.iter().any(|start| name.starts_with(start))
+            || IDENTITY
+                .iter()
+                .any(|start| untrusted::starts_folded(name, start))
     });
 }
 
