@@ -39,9 +39,6 @@ impl<'a> Line<'a> {
 
 /// What the pipeline reads and changes of a head's fields.
 pub trait Head {
-    /// Calls `f` with every field line: the lower-cased name and the value.
-    fn each<'a>(&'a self, f: impl FnMut(&'a str, &'a [u8]));
-
     /// Values of one field, in the order they were received.
     fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]>;
 
@@ -72,12 +69,6 @@ pub trait Head {
 }
 
 impl Head for HeaderMap {
-    fn each<'a>(&'a self, mut f: impl FnMut(&'a str, &'a [u8])) {
-        for (name, value) in self {
-            f(name.as_str(), value.as_bytes());
-        }
-    }
-
     fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         self.get_all(name).into_iter().map(HeaderValue::as_bytes)
     }

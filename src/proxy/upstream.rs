@@ -10,6 +10,7 @@ pub mod raw;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -18,6 +19,12 @@ use super::settings::{Settings, UpstreamProtocol, UpstreamSettings};
 use crate::listen::stream::Stream;
 use crate::metrics::shard::ListenerShard;
 use crate::span::record::Fault;
+
+/// Idle connections kept per worker and upstream, by each engine.
+const MAX_IDLE: usize = 256;
+
+/// How long an idle connection is kept. Below the common servers' own limits (nginx 75 s).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// HTTP's version on a connection to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -73,12 +73,6 @@ impl Fields {
 }
 
 impl Head for Fields {
-    fn each<'a>(&'a self, mut f: impl FnMut(&'a str, &'a [u8])) {
-        for line in self.lines.iter().filter(|line| line.live) {
-            f(self.name(line), self.value(line));
-        }
-    }
-
     fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         self.lines
             .iter()

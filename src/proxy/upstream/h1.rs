@@ -10,17 +10,12 @@ use tokio::time::Instant;
 
 use super::connect::Dialer;
 use super::heard::Ear;
+use super::{IDLE_TIMEOUT, MAX_IDLE};
 use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
 use crate::proxy::local;
 use crate::proxy::witness::Witnessed;
 use crate::span::record::Fault;
-
-/// Idle connections kept per worker and upstream.
-const MAX_IDLE: usize = 256;
-
-/// How long an idle connection is kept. Below the common servers' own limits (nginx 75 s).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a connection may need to become ready again after a response has ended: longer
 /// means that its request is still being sent.

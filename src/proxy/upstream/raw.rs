@@ -4,19 +4,13 @@ use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
+use super::{IDLE_TIMEOUT, MAX_IDLE};
 use crate::listen::stream::Stream;
-
-/// Idle connections kept per worker and upstream.
-const MAX_IDLE: usize = 256;
-
-/// How long an idle connection is kept. Below the common servers' own limits (nginx 75 s).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Idle connections, the last used first.
 #[derive(Default)]
