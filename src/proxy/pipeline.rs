@@ -1,7 +1,7 @@
 //! What is done to every head, whichever engine read it: strip → judge → decide → inject on the
 //! way in, settle → strip on the way back.
 
-use http::header::HeaderValue;
+use http::header::{self, HeaderValue};
 use http::{Method, Version};
 
 use super::connection::Connection;
@@ -74,6 +74,13 @@ fn admit(
             Upgrade::None => Wanted::Response,
         },
     )
+}
+
+/// An interim answer's head, on its way to the caller: it has no body, whatever it says.
+pub fn interim(headers: &mut impl Head, traced: &Traced) {
+    hop::strip_response(headers);
+    headers.remove(&header::CONTENT_LENGTH);
+    trace::answered(traced, headers);
 }
 
 /// An answer's head, on its way to the caller; says whether it switches protocols.
