@@ -153,8 +153,8 @@ async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
             io,
             service_fn(move |mut request| {
                 let asked = Asked::over_http1(&mut request);
-                let request = request.map(Incoming::Http1);
-                service::serve(Rc::clone(&shared), request, asked)
+                let (head, body) = request.into_parts();
+                service::serve(Rc::clone(&shared), head, Incoming::Http1(body), asked)
             }),
         )
         .with_upgrades();

@@ -1,8 +1,9 @@
 //! What a request needs beyond its target to leave as HTTP/1.1.
 
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 
+use super::gate::Gate;
 use super::head::Head;
 use super::interim::Interim;
 
@@ -10,6 +11,15 @@ use super::interim::Interim;
 pub fn prepare(method: &Method, headers: &mut impl Head, bodyless: bool) {
     join_cookies(headers);
     frame(method, headers, bodyless);
+}
+
+/// Opens a gate when the upstream says that the body may come.
+pub fn open_on_continue<B>(request: &mut Request<B>, gate: Gate) {
+    hyper::ext::on_informational(request, move |head| {
+        if head.status() == StatusCode::CONTINUE {
+            gate.open();
+        }
+    });
 }
 
 /// Hands interim responses on as they come.

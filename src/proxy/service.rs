@@ -20,7 +20,6 @@ use super::exchange::Exchange;
 use super::gate::Gate;
 use super::head::Line;
 use super::hop::{self, Upgrade};
-use super::interim::Interim;
 use super::pipeline::{self, Wanted};
 use super::refuse;
 use super::trace::Traced;
@@ -34,8 +33,8 @@ use crate::span::record::{Fault, Outcome};
 pub struct Asked {
     /// Its raw bytes, if it may become a tunnel.
     pub tunnel: Option<Promise>,
-    /// Where interim responses go, if there is a way for them.
-    pub interim: Option<Interim>,
+    /// Whether it relays interim responses ([`Serving::poll_interim`]).
+    pub interim: bool,
 }
 
 impl Asked {
@@ -45,7 +44,7 @@ impl Asked {
             request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE);
         Self {
             tunnel: may.then(|| Promise::Http1(hyper::upgrade::on(request))),
-            interim: None,
+            interim: false,
         }
     }
 }
@@ -54,8 +53,8 @@ impl Asked {
 ///
 /// Everything up to the first byte to the upstream happens in the call, so that what waits for
 /// the answer is small: engines move it about, and there is one per open stream.
-pub fn serve(connection: Rc<Connection>, request: Request<Incoming>, asked: Asked) -> Serving {
-    match begin(connection, request, asked) {
+pub fn serve(connection: Rc<Connection>, head: Parts, body: Incoming, asked: Asked) -> Serving {
+    match begin(connection, head, body, asked) {
         Ok(underway) => Serving::Underway(underway),
         Err(refused) => Serving::Refused(Some(refused)),
     }
@@ -78,13 +77,13 @@ pub struct Underway {
 /// strip → judge → decide → inject → send; or the answer to a request that isn't forwarded.
 fn begin(
     connection: Rc<Connection>,
-    request: Request<Incoming>,
+    mut parts: Parts,
+    body: Incoming,
     asked: Asked,
 ) -> Result<Underway, Box<Response<ResponseBody>>> {
     let start = Instant::now();
     let open = connection.activity.begin();
     let listener = connection.slot.current();
-    let (mut parts, body) = request.into_parts();
     let mut exchange =
         Exchange::begin(&connection.worker, &listener.counters, &parts.method, start);
     let http10 = parts.version == Version::HTTP_10;
@@ -104,19 +103,16 @@ fn begin(
         }
     };
     // A caller of HTTP/2 hears the upstream's word itself.
-    let waits = !connection.http2;
-    let (request, gate) = outgoing(parts, body, waits, &mut exchange);
-    if let Some(interim) = &asked.interim {
-        interim.judged(traced);
-    }
+    let waits = !connection.http2 && expects(&parts);
+    let (body, gate) = outgoing(body, waits, &mut exchange);
     let route = Route {
         upstream: Rc::clone(&listener.upstream),
         need: need(&wanted, connection.http2),
         gate: gate.clone(),
-        interim: asked.interim,
+        tells: asked.interim,
     };
     Ok(Underway {
-        flight: route.begin(request),
+        flight: route.begin(parts, body),
         reply: Some(Reply {
             connection,
             exchange,
@@ -129,6 +125,22 @@ fn begin(
             http10,
         }),
     })
+}
+
+impl Serving {
+    /// An interim response, if one has come. Asked before the answer.
+    pub fn poll_interim(&mut self, cx: &mut Context<'_>) -> Option<Response<()>> {
+        let Self::Underway(Underway {
+            flight,
+            reply: Some(reply),
+        }) = self
+        else {
+            return None;
+        };
+        let mut head = flight.poll_interim(cx)?;
+        pipeline::interim(head.headers_mut(), &reply.traced);
+        Some(head)
+    }
 }
 
 impl Future for Serving {
@@ -161,36 +173,24 @@ const fn need(wanted: &Wanted, http2: bool) -> Need {
     }
 }
 
-/// The request as it leaves, and the gate its body `waits` at if the caller expects a word.
-fn outgoing(
-    parts: Parts,
-    body: Incoming,
-    waits: bool,
-    exchange: &mut Exchange,
-) -> (Request<RequestBody>, Option<Gate>) {
-    let expects = waits
-        && parts
-            .headers
-            .get(header::EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+/// Whether the caller waits for a word before it sends its body.
+fn expects(head: &Parts) -> bool {
+    head.headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The body as it leaves, and the gate it waits at if the caller `waits` for a word.
+fn outgoing(body: Incoming, waits: bool, exchange: &mut Exchange) -> (RequestBody, Option<Gate>) {
     let mut body = RequestBody::relay(body);
     if let Some(counter) = exchange.request_counter() {
         body.count(counter);
     }
-    let gate = (expects && !body.is_end_stream()).then(Gate::default);
+    let gate = (waits && !body.is_end_stream()).then(Gate::default);
     if let Some(gate) = &gate {
         body.hold(gate.clone());
     }
-    let mut request = Request::from_parts(parts, body);
-    if let Some(gate) = &gate {
-        let gate = gate.clone();
-        hyper::ext::on_informational(&mut request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                gate.open();
-            }
-        });
-    }
-    (request, gate)
+    (body, gate)
 }
 
 /// What an answer is relayed with.

@@ -8,6 +8,7 @@ pub mod h1;
 pub mod h2;
 pub mod heard;
 pub mod raw;
+mod saved;
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -19,7 +19,6 @@ use super::pump::Pump;
 use crate::listen::settings::Limits;
 use crate::proxy::body::{Incoming, ResponseBody};
 use crate::proxy::connection::Connection;
-use crate::proxy::interim::Interim;
 use crate::proxy::local;
 use crate::proxy::service::{self, Asked, Serving};
 use crate::proxy::tunnel::Promise;
@@ -103,7 +102,6 @@ fn accept(
     respond: SendResponse<Bytes>,
 ) {
     let (parts, stream) = request.into_parts();
-    let interim = Interim::default();
     let (body, opening) = if parts.method == Method::CONNECT {
         (Incoming::Empty, Some(stream))
     } else {
@@ -115,16 +113,16 @@ fn accept(
     };
     let served = service::serve(
         Rc::clone(connection),
-        Request::from_parts(parts, body),
+        parts,
+        body,
         Asked {
             tunnel,
-            interim: Some(interim.clone()),
+            interim: true,
         },
     );
     let exchange = Exchange::Awaited(Awaited {
         served,
         respond,
-        interim,
         opening: opening.map(Box::new),
     });
     local::spawn(connection.slot.counters(), exchange);
@@ -145,7 +143,6 @@ enum Exchange {
 struct Awaited {
     served: Serving,
     respond: SendResponse<Bytes>,
-    interim: Interim,
     opening: Option<Box<Opening>>,
 }
 
@@ -170,12 +167,11 @@ impl Awaited {
     /// Ready when the answer's head has been sent, with its body if there is one, or when the
     /// caller has reset the stream before. Interim responses go out as they come.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Pump<ResponseBody>>> {
-        let polled = Pin::new(&mut self.served).poll(cx);
-        for head in self.interim.take(cx) {
+        while let Some(head) = self.served.poll_interim(cx) {
             // A caller that is gone is noticed below.
             let _ = self.respond.send_informational(head);
         }
-        match polled {
+        match Pin::new(&mut self.served).poll(cx) {
             Poll::Ready(Ok(response)) => Poll::Ready(self.send(response)),
             Poll::Ready(Err(error)) => {
                 let code = error.reason().unwrap_or(Reason::INTERNAL_ERROR);

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use h2::client::ResponseFuture;
+use http::request::Parts;
 use http::{Request, Response, header};
 use http_body::Body as _;
 use hyper::client::conn::TrySendError;
@@ -14,6 +15,7 @@ use tokio::task::AbortHandle;
 use super::error::EngineError;
 use super::forward::{Answer, Route};
 use super::heard::Ear;
+use super::saved::Saved;
 use super::{Checkout, Lease, Upstream, Version};
 use crate::proxy::body::{Incoming, RequestBody, Tape};
 use crate::proxy::head::Line;
@@ -36,7 +38,7 @@ type Http1Answer = Result<Response<hyper::body::Incoming>, TrySendError<Request<
 
 /// An answer that is awaited.
 enum Sent {
-    Http1(Pin<Box<dyn Future<Output = Http1Answer>>>),
+    Http1(Pin<Box<dyn Future<Output = Http1Answer>>>, Option<Interim>),
     Http2(ResponseFuture, Option<Sending>),
 }
 
@@ -60,13 +62,19 @@ impl Drop for Sending {
 
 /// What a second attempt needs, where one may be allowed at all.
 struct Replay {
-    head: Request<()>,
+    head: Head,
     /// The body, if there is one.
     tape: Option<Tape>,
     /// Of an HTTP/1.1 connection: silent if no byte of a response came.
     ear: Option<Ear>,
     /// The connection has carried a request before.
     reused: bool,
+}
+
+enum Head {
+    /// With what an engine of HTTP/1 hangs on to it.
+    Whole(Box<Parts>),
+    Saved(Saved),
 }
 
 /// Why there is no answer.
@@ -76,14 +84,15 @@ pub struct Unanswered {
     /// The engine's error.
     pub error: Option<EngineError>,
     /// The request to send anew, if that is safe.
-    pub anew: Option<Box<Request<RequestBody>>>,
+    pub anew: Option<Box<(Parts, RequestBody)>>,
 }
 
 impl Attempt {
     /// Sends a request on a connection.
     pub fn begin(
         route: &Route,
-        mut request: Request<RequestBody>,
+        mut head: Parts,
+        mut body: RequestBody,
         checkout: Checkout,
     ) -> Result<Self, Fault> {
         let version = match checkout {
@@ -93,22 +102,26 @@ impl Attempt {
         if let (Some(gate), Version::Http2) = (&route.gate, version) {
             // This caller's engine says when the body is read, not when the upstream wants it.
             gate.open();
-            request.headers_mut().remove(header::EXPECT);
+            head.headers.remove(header::EXPECT);
         }
-        let mut replay = replayable(&request, &checkout);
-        let mut request = rewrite(&route.upstream, request, version)?;
+        let mut replay = replayable(&head, &body, &checkout);
+        rewrite(&route.upstream, &mut head, &body, version)?;
         let patience = route.upstream.settings.response_header_timeout;
-        let late = patience.map(|patience| late(request.body_mut(), patience));
+        let late = patience.map(|patience| late(&mut body, patience));
         let (sent, lease) = match checkout {
             Checkout::Http1(mut checkout) => {
-                if let Some(interim) = &route.interim {
-                    http1::relay_interim(&mut request, interim.elsewhere());
+                let mut request = Request::from_parts(head, body);
+                if let Some(gate) = &route.gate {
+                    http1::open_on_continue(&mut request, gate.clone());
+                }
+                let interim = route.tells.then(Interim::default);
+                if let Some(interim) = &interim {
+                    http1::relay_interim(&mut request, interim.clone());
                 }
                 let sent = Box::pin(checkout.sender.try_send_request(request));
-                (Sent::Http1(sent), Lease::Http1(Some(checkout)))
+                (Sent::Http1(sent, interim), Lease::Http1(Some(checkout)))
             }
             Checkout::Http2(mut slot) => {
-                let (head, body) = request.into_parts();
                 let ends = body.is_end_stream();
                 let sent = slot.send(Request::from_parts(head, ()), ends);
                 let (answer, stream) = sent.map_err(|error| EngineError::Http2(error).fault())?;
@@ -132,17 +145,24 @@ impl Attempt {
         })
     }
 
+    /// An interim response, if one has come. Asked before the answer: that skips what is left.
+    pub fn poll_interim(&mut self, cx: &mut Context<'_>) -> Option<Response<()>> {
+        match &mut self.sent {
+            Sent::Http1(_, interim) => interim.as_ref()?.poll(cx),
+            Sent::Http2(answer, _) => match answer.poll_informational(cx) {
+                Poll::Ready(Some(Ok(head))) => Some(head),
+                _ => None,
+            },
+        }
+    }
+
     /// Ready with the answer, or with why there is none.
-    pub fn poll(
-        &mut self,
-        route: &Route,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<Incoming>, Unanswered>> {
-        match self.sent.poll(route.interim.as_ref(), cx) {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Incoming>, Unanswered>> {
+        match self.sent.poll(cx) {
             Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
             Poll::Ready(Err((error, unsent))) => {
                 let anew = match unsent {
-                    Some(unsent) => Some(Box::new(unsent)),
+                    Some(unsent) => Some(Box::new(unsent.into_parts())),
                     None => again(&error, self.replay.take()),
                 };
                 Poll::Ready(Err(Unanswered {
@@ -185,42 +205,28 @@ impl Sent {
     /// Ready with the answer; or with the error, and the request if nothing of it was sent.
     fn poll(
         &mut self,
-        interim: Option<&Interim>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<Incoming>, (EngineError, Option<Request<RequestBody>>)>> {
         match self {
-            Self::Http1(sent) => sent.as_mut().poll(cx).map(|sent| match sent {
+            Self::Http1(sent, _) => sent.as_mut().poll(cx).map(|sent| match sent {
                 Ok(response) => Ok(response.map(Incoming::Http1)),
                 Err(mut unsent) => {
                     let message = unsent.take_message();
                     Err((EngineError::Http1(unsent.into_error()), message))
                 }
             }),
-            Self::Http2(sent, sending) => {
-                relay_interim(sent, interim, cx);
-                Pin::new(sent).poll(cx).map(|answered| match answered {
-                    Ok(response) => {
-                        if let Some(sending) = sending {
-                            sending.goes_on();
-                        }
-                        let (parts, stream) = response.into_parts();
-                        let frames = Frames::new(stream, &parts.headers);
-                        Ok(Response::from_parts(parts, Incoming::Http2(frames)))
+            Self::Http2(sent, sending) => Pin::new(sent).poll(cx).map(|answered| match answered {
+                Ok(response) => {
+                    if let Some(sending) = sending {
+                        sending.goes_on();
                     }
-                    Err(error) => Err((EngineError::Http2(error), None)),
-                })
-            }
+                    let (parts, stream) = response.into_parts();
+                    let frames = Frames::new(stream, &parts.headers);
+                    Ok(Response::from_parts(parts, Incoming::Http2(frames)))
+                }
+                Err(error) => Err((EngineError::Http2(error), None)),
+            }),
         }
-    }
-}
-
-/// Hands on what has come before the answer.
-fn relay_interim(sent: &mut ResponseFuture, interim: Option<&Interim>, cx: &mut Context<'_>) {
-    let Some(interim) = interim else {
-        return;
-    };
-    while let Poll::Ready(Some(Ok(head))) = sent.poll_informational(cx) {
-        interim.push(head);
     }
 }
 
@@ -235,51 +241,49 @@ fn late(body: &mut RequestBody, patience: Duration) -> Pin<Box<dyn Future<Output
 
 fn rewrite(
     upstream: &Upstream,
-    request: Request<RequestBody>,
+    head: &mut Parts,
+    body: &RequestBody,
     version: Version,
-) -> Result<Request<RequestBody>, Fault> {
-    let (mut parts, body) = request.into_parts();
+) -> Result<(), Fault> {
     let wire = match version {
         Version::Http1 => http::Version::HTTP_11,
         Version::Http2 => http::Version::HTTP_2,
     };
-    // A second attempt starts from the form the first one left behind.
-    let (line, headers) = Line::split(&mut parts);
-    target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
+    if !head.headers.contains_key(header::HOST) {
+        // A second attempt starts from the form the first one left behind.
+        let (line, headers) = Line::split(head);
+        target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
+    }
     // HTTP/1.0 need not name anybody; the versions spoken here must.
-    let nobody = !parts.headers.contains_key(header::HOST);
+    let nobody = !head.headers.contains_key(header::HOST);
     let host = upstream
         .host()
         .or_else(|| nobody.then(|| upstream.authority()));
-    target::rewrite(&mut parts, wire, upstream.tls(), host).map_err(|_| Fault::BadTarget)?;
+    target::rewrite(head, wire, upstream.tls(), host).map_err(|_| Fault::BadTarget)?;
     if version == Version::Http1 {
-        http1::prepare(&parts.method, &mut parts.headers, body.is_end_stream());
+        http1::prepare(&head.method, &mut head.headers, body.is_end_stream());
     }
-    Ok(Request::from_parts(parts, body))
+    Ok(())
 }
 
-/// A copy of the head, where a second attempt may be allowed at all.
-fn replayable(request: &Request<RequestBody>, checkout: &Checkout) -> Option<Box<Replay>> {
-    let bodyless = request.body().is_end_stream();
-    let (may_break, reused, ear) = match checkout {
-        Checkout::Http1(checkout) => (
-            checkout.reused && bodyless && request.method().is_idempotent(),
-            checkout.reused,
-            Some(checkout.ear.clone()),
-        ),
-        Checkout::Http2(slot) => (true, slot.reused, None),
+/// What a second attempt needs, where one may be allowed at all.
+fn replayable(head: &Parts, body: &RequestBody, checkout: &Checkout) -> Option<Box<Replay>> {
+    let (head, ear, reused) = match checkout {
+        Checkout::Http1(checkout) => {
+            let bodyless = body.is_end_stream();
+            if !(checkout.reused && bodyless && head.method.is_idempotent()) {
+                return None;
+            }
+            (
+                Head::Whole(Box::new(head.clone())),
+                Some(checkout.ear.clone()),
+                true,
+            )
+        }
+        Checkout::Http2(slot) => (Head::Saved(Saved::of(head)), None, slot.reused),
     };
-    if !may_break {
-        return None;
-    }
-    let mut copy = Request::new(());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    *copy.extensions_mut() = request.extensions().clone();
     Some(Box::new(Replay {
-        head: copy,
+        head,
         tape: None,
         ear,
         reused,
@@ -287,9 +291,12 @@ fn replayable(request: &Request<RequestBody>, checkout: &Checkout) -> Option<Box
 }
 
 /// The request to send anew, if that is safe after this error.
-fn again(error: &EngineError, replay: Option<Box<Replay>>) -> Option<Box<Request<RequestBody>>> {
+fn again(error: &EngineError, replay: Option<Box<Replay>>) -> Option<Box<(Parts, RequestBody)>> {
     let replay = *replay?;
-    let idempotent = replay.head.method().is_idempotent();
+    let idempotent = match &replay.head {
+        Head::Whole(head) => head.method.is_idempotent(),
+        Head::Saved(head) => head.method().is_idempotent(),
+    };
     let safe = match error {
         // It may have been closed or reset: a word would tell that the request was read.
         EngineError::Http1(_) => replay.ear.is_some_and(|ear| !ear.heard()),
@@ -299,10 +306,17 @@ fn again(error: &EngineError, replay: Option<Box<Replay>>) -> Option<Box<Request
         }
         EngineError::Http2(_) => error.unprocessed(idempotent),
     };
+    if !safe {
+        return None;
+    }
     let body = match replay.tape {
         None => RequestBody::empty(),
         Some(tape) if tape.is_whole() => RequestBody::again(&tape),
         Some(_) => return None,
     };
-    safe.then(|| Box::new(replay.head.map(|()| body)))
+    let head = match replay.head {
+        Head::Whole(head) => *head,
+        Head::Saved(head) => head.restore(),
+    };
+    Some(Box::new((head, body)))
 }

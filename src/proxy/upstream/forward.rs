@@ -13,7 +13,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::Response;
+use http::request::Parts;
 
 use super::attempt::{Attempt, Unanswered};
 use super::error::EngineError;
@@ -53,8 +54,8 @@ pub struct Route {
     pub need: Need,
     /// What its body waits for.
     pub gate: Option<Gate>,
-    /// Where interim responses go, if the caller can be told.
-    pub interim: Option<Interim>,
+    /// Whether the caller is told of interim responses.
+    pub tells: bool,
 }
 
 /// A request on its way; resolves with its answer. Small, and polled where it stands: there is
@@ -65,7 +66,10 @@ enum State {
     /// On a connection that was at hand.
     Sent(Route, Attempt),
     /// Waits for a connection, or for the answer to a second attempt.
-    Slow(Pin<Box<dyn Future<Output = Result<Answer, Failure>>>>),
+    Slow(
+        Pin<Box<dyn Future<Output = Result<Answer, Failure>>>>,
+        Interim,
+    ),
     /// Can't be sent.
     Failed(Fault),
     /// Has resolved.
@@ -75,18 +79,22 @@ enum State {
 impl Route {
     /// Sends a request, whose head is complete but for the form of its target, if a connection
     /// is at hand.
-    pub fn begin(self, request: Request<RequestBody>) -> Flight {
+    pub fn begin(self, head: Parts, body: RequestBody) -> Flight {
         Flight(match self.upstream.at_hand(self.need, false) {
-            None => self.later(Box::new(request), 0),
-            Some(checkout) => match Attempt::begin(&self, request, checkout) {
+            None => self.later(Box::new((head, body)), 0),
+            Some(checkout) => match Attempt::begin(&self, head, body, checkout) {
                 Ok(attempt) => State::Sent(self, attempt),
                 Err(fault) => State::Failed(fault),
             },
         })
     }
 
-    fn later(self, request: Box<Request<RequestBody>>, resends: u8) -> State {
-        State::Slow(Box::pin(self.slowly(request, resends)))
+    fn later(self, request: Box<(Parts, RequestBody)>, resends: u8) -> State {
+        let interim = Interim::default();
+        State::Slow(
+            Box::pin(self.slowly(request, resends, interim.clone())),
+            interim,
+        )
     }
 
     fn retried(&self) {
@@ -96,8 +104,9 @@ impl Route {
     /// Connects if need be; the first of two attempts may still fail.
     async fn slowly(
         self,
-        mut request: Box<Request<RequestBody>>,
+        mut request: Box<(Parts, RequestBody)>,
         mut resends: u8,
+        interim: Interim,
     ) -> Result<Answer, Failure> {
         loop {
             let fail = |fault| Failure::of(fault, resends);
@@ -109,8 +118,17 @@ impl Route {
                     made.map_err(fail)?
                 }
             };
-            let mut attempt = Attempt::begin(&self, *request, checkout).map_err(fail)?;
-            match poll_fn(|cx| attempt.poll(&self, cx)).await {
+            let (head, body) = *request;
+            let mut attempt = Attempt::begin(&self, head, body, checkout).map_err(fail)?;
+            let answered = poll_fn(|cx| {
+                while self.tells
+                    && let Some(head) = attempt.poll_interim(cx)
+                {
+                    interim.push(head);
+                }
+                attempt.poll(cx)
+            });
+            match answered.await {
                 Ok(response) => return Ok(attempt.answered(response, resends)),
                 Err(Unanswered {
                     anew: Some(anew), ..
@@ -123,6 +141,17 @@ impl Route {
     }
 }
 
+impl Flight {
+    /// An interim response, if one has come. Asked before the answer.
+    pub fn poll_interim(&mut self, cx: &mut Context<'_>) -> Option<Response<()>> {
+        match &mut self.0 {
+            State::Sent(_, attempt) => attempt.poll_interim(cx),
+            State::Slow(_, interim) => interim.poll(cx),
+            State::Failed(_) | State::Over => None,
+        }
+    }
+}
+
 impl Future for Flight {
     type Output = Result<Answer, Failure>;
 
@@ -130,8 +159,8 @@ impl Future for Flight {
         let state = &mut self.get_mut().0;
         loop {
             let outcome = match state {
-                State::Sent(route, attempt) => ready!(attempt.poll(route, cx)),
-                State::Slow(slow) => return slow.as_mut().poll(cx),
+                State::Sent(_, attempt) => ready!(attempt.poll(cx)),
+                State::Slow(slow, _) => return slow.as_mut().poll(cx),
                 State::Failed(fault) => return Poll::Ready(Err(Failure::of(*fault, 0))),
                 State::Over => return Poll::Pending,
             };
