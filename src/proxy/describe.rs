@@ -29,7 +29,7 @@ pub fn begin(
     };
     let scheme = if tls { "https" } else { "http" };
     let grpc = line.is_grpc(headers);
-    let (host, port) = server(connection, listener, headers, grpc);
+    let (host, port) = server(connection, listener, line, headers, grpc);
     let ingress = settings.direction == Direction::Ingress;
     Box::new(Record {
         trace_id: span.trace_id,
@@ -86,11 +86,12 @@ pub fn visible(value: &[u8]) -> Option<&str> {
 fn server(
     connection: &Connection,
     listener: &Listener,
+    line: Line<'_>,
     headers: &impl Head,
     grpc: bool,
 ) -> (String, Option<u16>) {
     let upstream = &listener.settings.upstream;
-    let named = headers.first(&header::HOST);
+    let named = line.host(headers);
     let (value, default) = match listener.settings.direction {
         Direction::Ingress => (named, connection.local.map(|a| a.port())),
         Direction::Egress => (

@@ -39,6 +39,7 @@ pub fn request(
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;
     connection.teller.tell(
+        line,
         headers,
         settings.forwarded,
         settings.direction,

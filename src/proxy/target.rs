@@ -29,30 +29,34 @@ impl BadTarget {
     }
 }
 
-/// Makes `Host` the one place that says who is asked, whatever form the target came in.
+/// Makes sure that one place says who is asked, whatever form the target came in.
 ///
-/// An absolute-form target's authority replaces `Host` (RFC 9112, section 3.2.2); HTTP/2's
-/// `:authority` becomes `Host`.
+/// An absolute-form target's authority replaces `Host` (RFC 9112, section 3.2.2), and HTTP/2's
+/// `:authority` replaces a `Host` that stands beside it.
 pub fn normalise(line: Line<'_>, headers: &mut impl Head) -> Result<(), BadTarget> {
-    let mut hosts = headers.lines(&header::HOST);
-    let host = hosts.next();
-    if hosts.next().is_some() {
+    let (host, several) = {
+        let mut hosts = headers.lines(&header::HOST);
+        (hosts.next(), hosts.next().is_some())
+    };
+    if several {
         return Err(BadTarget::Host);
     }
-    drop(hosts);
-    if let Some(authority) = line.uri.authority() {
-        let same = host == Some(authority.as_str().as_bytes());
-        if !same {
-            let value = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Host)?;
-            headers.set(header::HOST, value);
+    let named = match (line.uri.authority(), host) {
+        (Some(authority), None) if line.version == Version::HTTP_2 => {
+            is_host(authority.as_str().as_bytes())
         }
-    } else if host.is_none() && line.version != Version::HTTP_10 {
-        return Err(BadTarget::Host);
-    }
-    if headers
-        .first(&header::HOST)
-        .is_some_and(|host| !is_host(host))
-    {
+        (Some(authority), _) => {
+            let authority = authority.as_str();
+            if host != Some(authority.as_bytes()) {
+                let value = HeaderValue::from_str(authority).map_err(|_| BadTarget::Host)?;
+                headers.set(header::HOST, value);
+            }
+            is_host(authority.as_bytes())
+        }
+        (None, Some(host)) => is_host(host),
+        (None, None) => line.version == Version::HTTP_10,
+    };
+    if !named {
         return Err(BadTarget::Host);
     }
     if *line.method != Method::CONNECT && line.uri.path_and_query().is_none() {
@@ -126,7 +130,14 @@ pub fn rewrite(
 }
 
 fn to_http1(parts: &mut Parts) -> Result<(), BadTarget> {
-    if parts.method == Method::CONNECT || parts.uri.authority().is_none() {
+    let Some(authority) = parts.uri.authority() else {
+        return Ok(());
+    };
+    if !parts.headers.contains_key(header::HOST) {
+        let value = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Host)?;
+        parts.headers.insert(header::HOST, value);
+    }
+    if parts.method == Method::CONNECT {
         return Ok(());
     }
     let path = path_of(parts)?;
@@ -135,13 +146,16 @@ fn to_http1(parts: &mut Parts) -> Result<(), BadTarget> {
 }
 
 fn to_http2(parts: &mut Parts, tls: bool) -> Result<(), BadTarget> {
-    let host = parts.headers.remove(header::HOST).ok_or(BadTarget::Host)?;
     let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
-    let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
-    if authority == Some(host.as_bytes()) && parts.uri.scheme() == Some(&scheme) {
+    let host = match parts.headers.remove(header::HOST) {
+        Some(host) => host,
         // As it came over HTTP/2.
-        return Ok(());
-    }
+        None if parts.uri.scheme() == Some(&scheme) => return Ok(()),
+        None => {
+            let authority = parts.uri.authority().ok_or(BadTarget::Host)?;
+            HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Host)?
+        }
+    };
     let path = path_of(parts)?;
     let authority = Authority::from_maybe_shared(bytes::Bytes::from_owner(host))
         .map_err(|_| BadTarget::Host)?;

@@ -1,7 +1,7 @@
 //! Trace context on its way through: strip, judge, decide, inject.
 
 use http::Method;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
 use super::connection::Connection;
 use super::describe;
@@ -285,7 +285,7 @@ impl<H: Head> RequestView for View<'_, H> {
     }
 
     fn host(&self) -> Option<&str> {
-        describe::visible(self.headers.first(&header::HOST)?)
+        describe::visible(self.line.host(self.headers)?)
     }
 
     fn header_any(&self, name: &HeaderName, accept: &mut dyn FnMut(&[u8]) -> bool) -> bool {

@@ -18,7 +18,6 @@ use super::heard::Ear;
 use super::saved::Saved;
 use super::{Checkout, Lease, Upstream, Version};
 use crate::proxy::body::{Incoming, RequestBody, Tape};
-use crate::proxy::head::Line;
 use crate::proxy::http2::frames::Frames;
 use crate::proxy::http2::pump::Pump;
 use crate::proxy::interim::Interim;
@@ -249,13 +248,8 @@ fn rewrite(
         Version::Http1 => http::Version::HTTP_11,
         Version::Http2 => http::Version::HTTP_2,
     };
-    if !head.headers.contains_key(header::HOST) {
-        // A second attempt starts from the form the first one left behind.
-        let (line, headers) = Line::split(head);
-        target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
-    }
     // HTTP/1.0 need not name anybody; the versions spoken here must.
-    let nobody = !head.headers.contains_key(header::HOST);
+    let nobody = head.uri.authority().is_none() && !head.headers.contains_key(header::HOST);
     let host = upstream
         .host()
         .or_else(|| nobody.then(|| upstream.authority()));
