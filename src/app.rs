@@ -102,9 +102,10 @@ impl App {
         for name in inherited.unclaimed() {
             tracing::warn!(name, "a descriptor was passed that no listener asks for");
         }
-        let registry = Registry::new(&plan::names(&config), config.workers);
-        let known = KnownMethods::new(plan::known_methods(&config));
-        let (rings, exporter) = export::start(&config.export, Arc::new(known), config.workers)?;
+        let known = Arc::new(KnownMethods::new(plan::known_methods(&config)));
+        let names = plan::names(&config);
+        let registry = Registry::knowing(Arc::clone(&known), &names, config.workers);
+        let (rings, exporter) = export::start(&config.export, known, config.workers)?;
         let workers = start_workers(&plans, rings, &registry, &secrets)?;
         let sampler = Arc::new(CurrentSampler::new(&config.sampling, &plans));
         observe::register(&registry, &exporter.status(), &sampler);

@@ -25,7 +25,7 @@ pub fn register(registry: &Registry, status: &Arc<Status>, sampler: &Arc<Current
 fn spans(out: &mut Exposition, status: &Status) {
     out.counter("tracegate_spans_recorded", "Spans made by the workers.")
         .sample(&[], status.recorded());
-    let mut dropped = out.counter(
+    let dropped = out.counter(
         "tracegate_spans_dropped",
         "Spans that were lost, by where and why; sink is empty before any sink saw them.",
     );
@@ -38,16 +38,16 @@ fn spans(out: &mut Exposition, status: &Status) {
         let labels = [("sink", sink.name()), ("reason", reason.as_str())];
         dropped.sample(&labels, sink.dropped(reason));
     }
-    let mut exported = out.counter("tracegate_spans_exported", "Spans the collector took.");
+    let exported = out.counter("tracegate_spans_exported", "Spans the collector took.");
     for sink in &sinks {
         exported.sample(&[("sink", sink.name())], sink.exported());
     }
-    let mut waiting = out.gauge("tracegate_spans_waiting", "Spans on their way.");
+    let waiting = out.gauge("tracegate_spans_waiting", "Spans on their way.");
     waiting.sample(&[("sink", "")], status.waiting());
     for sink in &sinks {
         waiting.sample(&[("sink", sink.name())], sink.in_flight());
     }
-    let mut failing = out.gauge(
+    let failing = out.gauge(
         "tracegate_export_failing",
         "Whether the last attempt to export failed.",
     );

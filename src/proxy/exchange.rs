@@ -7,20 +7,25 @@ use std::time::Instant;
 
 use http::{HeaderName, Method};
 
-use super::head::Head;
+use super::connection::Connection;
+use super::describe;
+use super::head::{Head, Line};
+use super::listener::Listener;
 use super::worker::Worker;
-use crate::metrics::labels::{MethodClass, RequestRefusal, StatusClass};
+use crate::metrics::Call;
+use crate::metrics::labels::{Label as _, MethodClass, RequestRefusal, Version};
 use crate::metrics::shard::{InFlight, ListenerShard};
-use crate::span::record::{Fault, Outcome, Record};
+use crate::span::error_type::Ended;
+use crate::span::record::{Direction, Fault, Outcome, Record};
 
 /// One request being served; ends on drop if nothing ended it before.
 pub struct Exchange {
     worker: Rc<Worker>,
     counters: Arc<ListenerShard>,
     in_flight: Option<InFlight>,
-    method: MethodClass,
     start: Instant,
-    status: Option<u16>,
+    /// What metrics say of it.
+    call: Call,
     record: Option<Box<Record>>,
     request_bytes: Option<Rc<Cell<u64>>>,
 }
@@ -37,11 +42,40 @@ impl Exchange {
             worker: Rc::clone(worker),
             counters: Arc::clone(counters),
             in_flight: Some(counters.request()),
-            method: MethodClass::of(method),
             start,
-            status: None,
+            call: Call {
+                method: MethodClass::of(method),
+                https: false,
+                version: Version::Http11,
+                rpc_method: None,
+                ended: Ended {
+                    direction: Direction::Ingress,
+                    grpc: false,
+                    status: None,
+                    grpc_status: None,
+                    outcome: Outcome::Cancelled,
+                },
+            },
             record: None,
             request_bytes: None,
+        }
+    }
+
+    /// What is known from the head.
+    pub fn identify(
+        &mut self,
+        connection: &Connection,
+        listener: &Listener,
+        line: Line<'_>,
+        headers: &impl Head,
+    ) {
+        let call = &mut self.call;
+        call.https = describe::is_https(connection, listener);
+        call.version = Version::of(line.version);
+        call.ended.direction = listener.settings.direction;
+        call.ended.grpc = line.is_grpc(headers);
+        if call.ended.grpc {
+            call.rpc_method = self.counters.known_rpc().index(line.uri.path());
         }
     }
 
@@ -72,13 +106,22 @@ impl Exchange {
 
     /// A response's head, from the upstream or made here.
     pub fn answered(&mut self, status: u16, headers: &impl Head) {
-        self.status = Some(status);
+        let ended = &mut self.call.ended;
+        ended.status = Some(status);
+        if ended.grpc {
+            ended.grpc_status = grpc_status(headers);
+        }
         if let Some(record) = &mut self.record {
             record.status = Some(status);
             record.headers = Some(Instant::now());
-            if record.grpc {
-                record.grpc_status = grpc_status(headers);
-            }
+        }
+    }
+
+    /// The version spoken with the upstream; an egress listener's is the request's.
+    pub fn spoke(&mut self, version: Version) {
+        if self.call.ended.direction == Direction::Egress {
+            self.call.version = version;
+            self.record(|record| record.protocol_version = version.as_str());
         }
     }
 
@@ -91,10 +134,9 @@ impl Exchange {
 
     /// The response's trailers went through.
     pub fn trailers(&mut self, trailers: &impl Head) {
-        if let Some(record) = &mut self.record
-            && record.grpc
-        {
-            record.grpc_status = grpc_status(trailers).or(record.grpc_status);
+        let ended = &mut self.call.ended;
+        if ended.grpc {
+            ended.grpc_status = grpc_status(trailers).or(ended.grpc_status);
         }
     }
 
@@ -116,12 +158,14 @@ impl Exchange {
             return;
         }
         let now = Instant::now();
-        let status = StatusClass::of(self.status);
-        self.counters
-            .finished(self.method, status, now.duration_since(self.start));
+        self.call.ended.outcome = outcome;
+        let recorded = self.record.as_deref();
+        let span = recorded.map(|record| (record.trace_id, record.span_id));
+        self.counters.finished(&self.call, self.start, now, span);
         if let Some(mut record) = self.record.take() {
             record.end = now;
             record.outcome = outcome;
+            record.grpc_status = self.call.ended.grpc_status;
             if let Some(counter) = &self.request_bytes {
                 record.request_bytes += counter.get();
             }
