@@ -32,7 +32,10 @@ impl Write for Output {
     }
 }
 
-fn output(gate: Option<mpsc::Receiver<()>>, broken: bool) -> (Box<Output>, mpsc::Receiver<Vec<u8>>) {
+fn output(
+    gate: Option<mpsc::Receiver<()>>,
+    broken: bool,
+) -> (Box<Output>, mpsc::Receiver<Vec<u8>>) {
     let (sender, written) = mpsc::channel();
     let output = Output {
         sender,
@@ -105,7 +108,15 @@ fn nothing_is_made_up_where_nothing_is_known() {
         entry.record.status = None;
         entry.record.outcome = Outcome::Cancelled;
     });
-    for key in ["trace_id", "span_id", "client", "status", "query", "user_agent", "error_type"] {
+    for key in [
+        "trace_id",
+        "span_id",
+        "client",
+        "status",
+        "query",
+        "user_agent",
+        "error_type",
+    ] {
         assert_eq!(line.get(key), None, "{key}");
     }
     assert_eq!(line["cancelled"], true);
@@ -175,7 +186,10 @@ fn a_reader_that_stops_costs_lines_and_nothing_else() {
     for _ in 0..1000 {
         producers[0].push(entry(|_| {}));
     }
-    assert!(begun.elapsed() < Duration::from_secs(5), "a push never waits");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "a push never waits"
+    );
     let status = handle.status();
     let dropped = status.dropped(Reason::QueueFull);
     assert!(dropped > 0);

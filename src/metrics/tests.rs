@@ -382,9 +382,9 @@ fn counts_add_up_whichever_workers_counted_them() {
         for worker in 0..8 {
             let listener = registry.shard(worker).listener(0);
             scope.spawn(move || {
-                for n in 0..10_000_u16 {
+                for n in 0..10_000 {
                     // Every worker meets the series in an order of its own.
-                    let status = 200 + (n * 7 + worker as u16 * 13) % 100;
+                    let status = u16::try_from(200 + (n * 7 + worker * 13) % 100).unwrap();
                     let call = call(Direction::Ingress, MethodClass::Get, Some(status));
                     finish(&listener, &call, Duration::from_millis(1));
                 }

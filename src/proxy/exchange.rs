@@ -1,6 +1,7 @@
 //! One request's life: it begins when the head is read and ends exactly once.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +13,8 @@ use super::describe;
 use super::head::{Head, Line};
 use super::listener::Listener;
 use super::worker::Worker;
+use crate::access_log::{Entry, Mode};
+use crate::context::traceparent::TraceParent;
 use crate::metrics::Call;
 use crate::metrics::labels::{Label as _, MethodClass, RequestRefusal, Version};
 use crate::metrics::shard::{InFlight, ListenerShard};
@@ -26,8 +29,22 @@ pub struct Exchange {
     start: Instant,
     /// What metrics say of it.
     call: Call,
+    access_log: Mode,
+    /// What the access log says beside the record, if the request is logged.
+    logged: Option<Box<Logged>>,
     record: Option<Box<Record>>,
     request_bytes: Option<Rc<Cell<u64>>>,
+}
+
+/// What the access log says beside the record.
+#[derive(Default)]
+struct Logged {
+    /// The record was made for the log alone, and is no span's.
+    alone: bool,
+    /// What went on to the upstream.
+    context: Option<TraceParent>,
+    client: Option<IpAddr>,
+    protocol: &'static str,
 }
 
 impl Exchange {
@@ -56,6 +73,8 @@ impl Exchange {
                     outcome: Outcome::Cancelled,
                 },
             },
+            access_log: Mode::Off,
+            logged: None,
             record: None,
             request_bytes: None,
         }
@@ -69,6 +88,7 @@ impl Exchange {
         line: Line<'_>,
         headers: &impl Head,
     ) {
+        self.access_log = listener.access_log;
         let call = &mut self.call;
         call.https = describe::is_https(connection, listener);
         call.version = Version::of(line.version);
@@ -87,6 +107,49 @@ impl Exchange {
     /// The sampler chose this request: what is known goes into `record`.
     pub fn sampled(&mut self, record: Box<Record>) {
         self.record = Some(record);
+    }
+
+    /// The context that goes on to the upstream.
+    pub fn handed_on(&mut self, context: TraceParent) {
+        if self.is_logged(context.flags.sampled()) {
+            self.logged.get_or_insert_default().context = Some(context);
+        }
+    }
+
+    fn is_logged(&self, sampled: bool) -> bool {
+        match self.access_log {
+            Mode::Off => false,
+            Mode::Sampled => sampled,
+            Mode::All => true,
+        }
+    }
+
+    /// If the access log wants this request, keeps what it will say: a request that isn't sampled
+    /// gets a record for that alone.
+    pub fn log(
+        &mut self,
+        connection: &Connection,
+        listener: &Listener,
+        line: Line<'_>,
+        headers: &impl Head,
+    ) {
+        if self.logged.is_none() && !self.is_logged(self.record.is_some()) {
+            return;
+        }
+        let logged = self.logged.get_or_insert_default();
+        let caller = connection.caller.address;
+        logged.client = caller.or(connection.peer.map(|peer| peer.ip()));
+        logged.protocol = match line.version {
+            http::Version::HTTP_10 => "HTTP/1.0",
+            http::Version::HTTP_2 => "HTTP/2",
+            _ => "HTTP/1.1",
+        };
+        if self.record.is_none() {
+            logged.alone = true;
+            let span = logged.context.unwrap_or_else(|| self.worker.unseen());
+            let record = describe::begin(connection, listener, line, headers, span, self.start);
+            self.record = Some(record);
+        }
     }
 
     /// Where the request's bytes are counted, if anybody will read the number.
@@ -159,7 +222,9 @@ impl Exchange {
         }
         let now = Instant::now();
         self.call.ended.outcome = outcome;
-        let recorded = self.record.as_deref();
+        let logged = self.logged.take();
+        let for_log_alone = logged.as_ref().is_some_and(|logged| logged.alone);
+        let recorded = self.record.as_deref().filter(|_| !for_log_alone);
         let span = recorded.map(|record| (record.trace_id, record.span_id));
         self.counters.finished(&self.call, self.start, now, span);
         if let Some(mut record) = self.record.take() {
@@ -169,8 +234,34 @@ impl Exchange {
             if let Some(counter) = &self.request_bytes {
                 record.request_bytes += counter.get();
             }
-            self.worker.export(record);
+            match logged {
+                None => self.worker.export(record),
+                Some(logged) => self.hand_over(record, &logged),
+            }
         }
+    }
+}
+
+impl Exchange {
+    /// Hands a logged request's record to the log, and to the exporter if it is a span's.
+    fn hand_over(&self, record: Box<Record>, logged: &Logged) {
+        let (client, protocol) = (logged.client, logged.protocol);
+        let entry = |record, context| Entry {
+            record,
+            context,
+            client,
+            protocol,
+        };
+        if logged.alone {
+            return self.worker.log(entry(record, logged.context));
+        }
+        let span = TraceParent {
+            trace_id: record.trace_id,
+            parent_id: record.span_id,
+            flags: record.flags,
+        };
+        self.worker.log(entry(record.clone(), Some(span)));
+        self.worker.export(record);
     }
 }
 

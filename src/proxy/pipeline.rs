@@ -38,6 +38,7 @@ pub fn request(
     exchange.identify(connection, listener, line, headers);
     let admitted = admit(line, headers, listener, connection.http2);
     let traced = trace::judge(connection, listener, line, headers, exchange);
+    exchange.log(connection, listener, line, headers);
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;
     connection.teller.tell(
