@@ -96,6 +96,14 @@ impl Read {
         samples.map(|(_, _, value, _)| *value).sum()
     }
 
+    /// The sum of the samples of that name with this label.
+    #[allow(dead_code, reason = "every test binary uses another part")]
+    pub(super) fn matching(&self, name: &str, label: &str, value: &str) -> f64 {
+        let labelled = |labels: &Labels| labels.get(label).is_some_and(|v| v == value);
+        let samples = self.0.iter().filter(|(n, l, ..)| n == name && labelled(l));
+        samples.map(|(_, _, value, _)| *value).sum()
+    }
+
     /// Every exemplar, with its bucket's bound.
     #[allow(dead_code, reason = "every test binary uses another part")]
     pub(super) fn exemplars(&self) -> impl Iterator<Item = (&str, &Labels, f64)> {
