@@ -69,7 +69,7 @@ impl Kind {
 /// Everything a reconfiguration swaps.
 pub(super) struct Plan {
     pub(super) sinks: Vec<Sink>,
-    pub(super) metrics: Option<Push>,
+    pub(super) metrics: Option<Box<Push>>,
     pub(super) max_batch: usize,
     pub(super) schedule_delay: Duration,
 }
@@ -120,7 +120,7 @@ impl Builder {
             });
         }
         let metrics = match &settings.metrics {
-            Some(metrics) => Some(self.push(metrics, &resource)?),
+            Some(metrics) => Some(Box::new(self.push(metrics, &resource)?)),
             None => None,
         };
         for sink in &sinks {

@@ -30,7 +30,7 @@ pub(super) struct Exporter {
     status: Arc<Status>,
     batcher: Batcher<Box<Record>>,
     planned: Vec<Sink>,
-    push: Option<Push>,
+    push: Option<Box<Push>>,
     sinks: Vec<Inlet>,
     tasks: JoinSet<()>,
     pushing: Option<AbortHandle>,
@@ -81,7 +81,7 @@ impl Exporter {
         self.stop(until).await;
     }
 
-    fn launch(&mut self, sinks: Vec<Sink>, push: Option<Push>) {
+    fn launch(&mut self, sinks: Vec<Sink>, push: Option<Box<Push>>) {
         for sink in sinks {
             let (inlet, task) = sink.split(self.deadline.subscribe(), Arc::clone(&self.freed));
             self.sinks.push(inlet);

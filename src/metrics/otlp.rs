@@ -3,7 +3,7 @@
 //! `tracegate_x` is called `tracegate.x` there, so that the translation to Prometheus gives the
 //! name `/metrics` has; the label `listener` is the attribute spans have, `tracegate.listener`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1 as proto;
@@ -13,15 +13,15 @@ use opentelemetry_proto::tonic::metrics::v1::{exemplar, number_data_point};
 use super::exemplar::Exemplar;
 use super::exposition::{Exposition, Family, Kind, Number, Point, Value};
 use super::histogram::BOUNDS;
-use crate::span::semconv::{Anchor, SCHEMA_URL};
+use crate::span::semconv::{Anchor, SCHEMA_URL, unix_nanos};
 
 /// Everything, but for what the resource says: what is running, and since when.
 pub(super) fn scope(exposition: &Exposition, started: SystemTime) -> proto::ScopeMetrics {
     let anchor = Anchor::now();
     let encoder = Encoder {
         anchor,
-        start: nanos(started),
-        time: nanos(anchor.wall),
+        start: unix_nanos(started),
+        time: unix_nanos(anchor.wall),
     };
     let families = exposition.families.iter();
     let told = families.filter(|f| f.kind != Kind::Info && !f.name.starts_with("process_"));
@@ -123,7 +123,7 @@ impl Encoder {
     fn exemplar(&self, exemplar: &Exemplar) -> proto::Exemplar {
         let duration = exemplar.duration.as_secs_f64();
         proto::Exemplar {
-            time_unix_nano: nanos(self.anchor.date(exemplar.at)),
+            time_unix_nano: unix_nanos(self.anchor.date(exemplar.at)),
             trace_id: exemplar.trace_id.get().to_be_bytes().to_vec(),
             span_id: exemplar.span_id.get().to_be_bytes().to_vec(),
             value: Some(exemplar::Value::AsDouble(duration)),
@@ -153,10 +153,4 @@ fn attribute(name: &str, value: &str) -> KeyValue {
         value: Some(AnyValue { value: Some(value) }),
         ..KeyValue::default()
     }
-}
-
-/// Nanoseconds since the epoch; a clock before it counts as 0, one after 2554 as the largest.
-fn nanos(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -66,6 +66,12 @@ impl Anchor {
     }
 }
 
+/// Nanoseconds since the epoch; a clock before it counts as 0, one after 2554 as the largest.
+pub fn unix_nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Turns records into spans.
 #[derive(Debug)]
 pub struct Converter {
