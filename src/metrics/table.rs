@@ -88,6 +88,10 @@ impl Keys {
 
     /// Takes a place; `None` if all that may be taken are, `Err` if another key was quicker.
     fn admit(&self, place: &AtomicU64, key: Key) -> Option<Result<(), u64>> {
+        // Looked at first: what is full is only read, so that no worker takes the line from others.
+        if self.taken.load(Relaxed) >= MAX_SERIES {
+            return None;
+        }
         if self.taken.fetch_add(1, Relaxed) >= MAX_SERIES {
             self.taken.fetch_sub(1, Relaxed);
             return None;
