@@ -101,6 +101,14 @@ impl Head for HeaderMap {
     fn count(&self) -> usize {
         self.len()
     }
+
+    fn first<'a>(&'a self, name: &'a HeaderName) -> Option<&'a [u8]> {
+        self.get(name).map(HeaderValue::as_bytes)
+    }
+
+    fn has(&self, name: &HeaderName) -> bool {
+        self.contains_key(name)
+    }
 }
 
 /// Whether a comma-separated field value names `token` (ASCII case-insensitive).

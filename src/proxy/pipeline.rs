@@ -2,7 +2,7 @@
 //! way in, settle → strip on the way back.
 
 use http::Method;
-use http::header::HeaderValue;
+use http::header::{self, HeaderValue};
 
 use super::connection::Connection;
 use super::exchange::Exchange;
@@ -77,6 +77,13 @@ fn admit(
             Upgrade::None => Wanted::Response,
         },
     )
+}
+
+/// An interim answer's head, on its way to the caller: it has no body, whatever it says.
+pub fn interim(headers: &mut impl Head, traced: &Traced) {
+    hop::strip_response(headers);
+    headers.remove(&header::CONTENT_LENGTH);
+    trace::answered(traced, headers);
 }
 
 /// An answer's head, on its way to the caller; says whether it switches protocols.

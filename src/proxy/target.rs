@@ -34,10 +34,12 @@ impl BadTarget {
 /// An absolute-form target's authority replaces `Host` (RFC 9112, section 3.2.2); HTTP/2's
 /// `:authority` becomes `Host`.
 pub fn normalise(line: Line<'_>, headers: &mut impl Head) -> Result<(), BadTarget> {
-    let host = headers.first(&header::HOST);
-    if headers.lines(&header::HOST).nth(1).is_some() {
+    let mut hosts = headers.lines(&header::HOST);
+    let host = hosts.next();
+    if hosts.next().is_some() {
         return Err(BadTarget::Host);
     }
+    drop(hosts);
     if let Some(authority) = line.uri.authority() {
         let same = host == Some(authority.as_str().as_bytes());
         if !same {
@@ -59,10 +61,27 @@ pub fn normalise(line: Line<'_>, headers: &mut impl Head) -> Result<(), BadTarge
     Ok(())
 }
 
+/// The bytes of a `reg-name` (RFC 3986, section 3.2.2); looked up, for every request asks.
+const NAME: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~%!$&'()*+,;=";
+    let mut at = 0;
+    while at < others.len() {
+        allowed[others[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
+
 /// Whether a value is `[ uri-host [ ":" port ] ]` (RFC 9112, section 3.2): servers disagree on
 /// who is asked by anything else, user information included.
 fn is_host(value: &[u8]) -> bool {
-    let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let name = |byte: &u8| NAME[usize::from(*byte)];
     let address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
     let (host, port) = match value {
         [b'[', rest @ ..] => {
@@ -116,12 +135,18 @@ fn to_http1(parts: &mut Parts) -> Result<(), BadTarget> {
 }
 
 fn to_http2(parts: &mut Parts, tls: bool) -> Result<(), BadTarget> {
-    let path = path_of(parts)?;
     let host = parts.headers.remove(header::HOST).ok_or(BadTarget::Host)?;
+    let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
+    let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
+    if authority == Some(host.as_bytes()) && parts.uri.scheme() == Some(&scheme) {
+        // As it came over HTTP/2.
+        return Ok(());
+    }
+    let path = path_of(parts)?;
     let authority = Authority::from_maybe_shared(bytes::Bytes::from_owner(host))
         .map_err(|_| BadTarget::Host)?;
     let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(if tls { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.scheme = Some(scheme);
     uri.authority = Some(authority);
     uri.path_and_query = Some(path);
     parts.uri = Uri::from_parts(uri).map_err(|_| BadTarget::Form)?;
