@@ -9,15 +9,20 @@
 use std::hint::black_box;
 use std::io::Write as _;
 use std::process::Command;
+use std::time::Instant;
 
 use tracegate::context::baggage::Verdict;
-use tracegate::context::ids::TraceId;
+use tracegate::context::ids::{SpanId, TraceId};
 use tracegate::context::tracestate::Outgoing;
 use tracegate::context::trust::Trust;
 use tracegate::context::untrusted::{Stripper, is_context};
+use tracegate::metrics::labels::Version;
+use tracegate::metrics::{Call, MethodClass, Registry};
 use tracegate::sample::cap::Nanos;
 use tracegate::sample::decision::Parent;
 use tracegate::sample::rules::RuleId;
+use tracegate::span::error_type::Ended;
+use tracegate::span::record::{Direction, Outcome};
 
 #[path = "../benches/context/flow.rs"]
 mod flow;
@@ -136,6 +141,37 @@ fn judging_names_and_baggage_allocates_nothing() {
         (names.count(), Verdict::of([&b"a=1,b=2;p=3"[..]]))
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn counting_a_request_allocates_nothing_once_its_series_is_known() {
+    let registry = Registry::new(&[("public".into(), Direction::Ingress)], 1);
+    let listener = registry.shard(0).listener(0);
+    let path = "/etcdserverpb.KV/Range";
+    let count = |grpc: bool, recorded: bool| {
+        let call = Call {
+            method: MethodClass::Post,
+            https: true,
+            version: Version::Http2,
+            rpc_method: listener.known_rpc().index(black_box(path)).filter(|_| grpc),
+            ended: Ended {
+                direction: Direction::Ingress,
+                grpc,
+                status: Some(200),
+                grpc_status: Some(14).filter(|_| grpc),
+                outcome: Outcome::Done,
+            },
+        };
+        let span = TraceId::new(1).zip(SpanId::new(2)).filter(|_| recorded);
+        let now = Instant::now();
+        listener.finished(black_box(&call), now, now, span);
+    };
+    for (grpc, recorded) in [(false, false), (true, false), (false, true), (true, true)] {
+        let first = counting::during(|| count(grpc, recorded));
+        assert!(first > 0, "a series' first request makes its place");
+        let later = counting::during(|| (0..100).for_each(|_| count(grpc, recorded)));
+        assert_eq!(later, 0, "gRPC {grpc}, recorded {recorded}");
+    }
 }
 
 // --- instructions ------------------------------------------------------------------------------

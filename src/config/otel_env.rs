@@ -11,10 +11,15 @@
 //!   `propagate: none` on every listener; nothing else is supported yet.
 //! - **`OTEL_BSP_EXPORT_TIMEOUT`** bounds an export, `OTEL_EXPORTER_OTLP_TIMEOUT` one attempt: the
 //!   smaller of both applies.
+//! - **Metrics.** `OTEL_METRICS_EXPORTER` is `metrics.otlp`: whether `otlp` is in it (Prometheus is
+//!   always there); they travel as spans do, but for the variables in `otel_env/metrics.rs`.
 //! - **Resource attributes** are merged with the file's, key by key; headers replace the file's.
 
 mod exporter;
 mod lists;
+mod metrics;
+
+pub(super) use metrics::MetricsEnv;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +34,9 @@ pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// A base, to which `v1/traces` is added for HTTP.
 pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
+/// Metrics' own endpoint, taken as it is.
+pub(super) const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+
 /// The longest bound a variable may set: a day, in milliseconds.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -41,6 +49,10 @@ pub(super) struct Batching {
     pub export_timeout: Option<Duration>,
     /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`
     pub max_batch: Option<(usize, At)>,
+    /// Whether a variable chose how spans travel.
+    pub protocol_of_environment: bool,
+    /// Of metrics alone.
+    pub metrics: MetricsEnv,
 }
 
 /// Lays the variables over the tree.
@@ -53,8 +65,12 @@ pub(super) fn overlay(
     service(&env, root);
     sampler(&env, root);
     propagators(&env, root);
-    exporter::overlay(&env, root);
-    batching(&env, root)
+    let travel = exporter::overlay(&env, root);
+    Batching {
+        protocol_of_environment: travel.chosen,
+        metrics: metrics::overlay(&env, root, travel.grpc),
+        ..batching(&env, root)
+    }
 }
 
 /// The environment, as OpenTelemetry reads it.
@@ -285,6 +301,7 @@ fn batching(env: &Env<'_>, root: &mut Node) -> Batching {
         schedule_delay: milliseconds("OTEL_BSP_SCHEDULE_DELAY"),
         export_timeout: milliseconds("OTEL_BSP_EXPORT_TIMEOUT"),
         max_batch,
+        ..Batching::default()
     }
 }
 

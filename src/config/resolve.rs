@@ -7,6 +7,7 @@
 mod effective;
 mod export;
 mod listener;
+mod metrics;
 mod server;
 mod tracing;
 mod upstream;
@@ -20,6 +21,7 @@ use super::otel_env::Batching;
 use super::raw::{Node, Value};
 use super::reader::{Field, Map};
 use super::values;
+use crate::access_log::Mode;
 
 pub(super) const API_VERSION: &str = "tracegate.dev/v1alpha1";
 pub(super) const KIND: &str = "TracegateConfiguration";
@@ -47,11 +49,15 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
     let listeners = listener::read_all(&root.get("listeners"));
     let tracing = root.get("tracing").map_or_empty();
     let sampling = tracing::read(&tracing, &listeners.names, &mut sources);
-    let export = export::read(&tracing.get("export"), resource, batching);
+    let mut export = export::read(&tracing.get("export"), resource, batching);
     drop(tracing);
+    let metrics = root.get("metrics").map_or_empty();
+    metrics::read(&metrics.get("otlp"), export.as_mut(), batching);
+    drop(metrics);
     let admin = server::admin(&root.get("admin"), &mut sources);
     let health = server::health(&root.get("health"));
     server::check_binds(&listeners.binds, &admin, &health);
+    let access_log = access_log(&root);
     not_yet(&root);
     let workers = read_workers(&root);
     let drain_delay = duration(&root, "drainDelay", Duration::ZERO, HOUR);
@@ -59,6 +65,7 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
     let mut config = Config {
         export: export?,
         sampling: sampling?,
+        access_log,
         admin: admin.map(|(admin, _)| admin),
         health: health.map(|(health, _)| health),
         workers,
@@ -105,17 +112,18 @@ fn service(map: &Map<'_>) -> Vec<(String, String)> {
     resource
 }
 
+fn access_log(root: &Map<'_>) -> Mode {
+    let words = [
+        ("off", Mode::Off),
+        ("sampled", Mode::Sampled),
+        ("all", Mode::All),
+    ];
+    let map = root.get("accessLog").map_or_empty();
+    map.get("mode").one_of(&words, &[]).unwrap_or_default()
+}
+
 /// Top-level keys that have only their default so far.
 fn not_yet(root: &Map<'_>) {
-    let metrics = root.get("metrics").map_or_empty();
-    let otlp = metrics.get("otlp");
-    if otlp.boolean() == Some(true) {
-        otlp.not_yet();
-    }
-    let access_log = root.get("accessLog").map_or_empty();
-    access_log
-        .get("mode")
-        .one_of(&[("off", ())], &["sampled", "all"]);
     let propagation = root.get("propagation").map_or_empty();
     formats(&propagation.get("extract"));
     formats(&propagation.get("inject"));

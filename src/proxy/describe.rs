@@ -23,11 +23,8 @@ pub fn begin(
     start: Instant,
 ) -> Box<Record> {
     let settings = &listener.settings;
-    let tls = match settings.direction {
-        Direction::Ingress => connection.tls,
-        Direction::Egress => settings.upstream.tls.is_some(),
-    };
-    let scheme = if tls { "https" } else { "http" };
+    let https = is_https(connection, listener);
+    let scheme = if https { "https" } else { "http" };
     let grpc = line.is_grpc(headers);
     let (host, port) = server(connection, listener, line, headers, grpc);
     let ingress = settings.direction == Direction::Ingress;
@@ -66,6 +63,15 @@ pub fn begin(
         response_bytes: 0,
         upgraded: false,
     })
+}
+
+/// Whether the request's scheme is `https`, as the caller (ingress) or the upstream (egress) sees
+/// it.
+pub const fn is_https(connection: &Connection, listener: &Listener) -> bool {
+    match listener.settings.direction {
+        Direction::Ingress => connection.tls,
+        Direction::Egress => listener.settings.upstream.tls.is_some(),
+    }
 }
 
 /// One field's value as text, if it is.

@@ -9,6 +9,7 @@ use rustls::ServerConfig;
 use super::settings::Settings;
 use super::upstream::Upstream;
 use super::upstream::connect::UpstreamTls;
+use crate::access_log::Mode;
 use crate::listen;
 use crate::metrics::shard::ListenerShard;
 use crate::sample::sampler::Sampler;
@@ -26,6 +27,8 @@ pub struct Plan {
     pub upstream_tls: Option<Arc<UpstreamTls>>,
     /// Decides for all workers.
     pub sampler: Arc<Sampler>,
+    /// Which requests are logged.
+    pub access_log: Mode,
 }
 
 /// A plan put to work on one worker.
@@ -38,6 +41,8 @@ pub struct Listener {
     pub tls: Option<Arc<ServerConfig>>,
     /// Decides.
     pub sampler: Arc<Sampler>,
+    /// Which requests are logged.
+    pub access_log: Mode,
     /// Where requests go.
     pub upstream: Rc<Upstream>,
     /// This worker's counters.
@@ -91,6 +96,7 @@ impl Listener {
             settings: plan.proxy.clone(),
             tls: plan.tls.clone(),
             sampler: Arc::clone(&plan.sampler),
+            access_log: plan.access_log,
             upstream,
             counters: Arc::clone(counters),
         }

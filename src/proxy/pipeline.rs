@@ -1,8 +1,8 @@
 //! What is done to every head, whichever engine read it: strip → judge → decide → inject on the
 //! way in, settle → strip on the way back.
 
+use http::Method;
 use http::header::{self, HeaderValue};
-use http::{Method, Version};
 
 use super::connection::Connection;
 use super::exchange::Exchange;
@@ -13,7 +13,8 @@ use super::listener::Listener;
 use super::target;
 use super::trace::{self, Traced};
 use super::upstream::Version as Spoken;
-use crate::span::record::{Direction, Fault};
+use crate::metrics::labels::Version;
+use crate::span::record::Fault;
 
 /// What the caller wants the exchange to become.
 pub enum Wanted {
@@ -34,8 +35,10 @@ pub fn request(
     headers: &mut impl Head,
     exchange: &mut Exchange,
 ) -> Result<(Wanted, Traced), Fault> {
+    exchange.identify(connection, listener, line, headers);
     let admitted = admit(line, headers, listener, connection.http2);
     let traced = trace::judge(connection, listener, line, headers, exchange);
+    exchange.log(connection, listener, line, headers);
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;
     connection.teller.tell(
@@ -69,7 +72,7 @@ fn admit(
     framing::check_request(headers).map_err(|_| Fault::BadRequest)?;
     target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
     Ok(
-        match hop::strip_request(headers, !http2 && line.version == Version::HTTP_11) {
+        match hop::strip_request(headers, !http2 && line.version == http::Version::HTTP_11) {
             _ if connect => Wanted::Connect,
             Upgrade::To(protocol) => Wanted::Upgrade(protocol),
             Upgrade::None => Wanted::Response,
@@ -100,14 +103,10 @@ pub fn response(
     let switched = hop::strip_response(headers);
     trace::answered(traced, headers);
     exchange.answered(status, headers);
-    exchange.record(|record| {
-        record.resends = resends;
-        if record.direction == Direction::Egress {
-            record.protocol_version = match spoken {
-                Spoken::Http1 => "1.1",
-                Spoken::Http2 => "2",
-            };
-        }
+    exchange.record(|record| record.resends = resends);
+    exchange.spoke(match spoken {
+        Spoken::Http1 => Version::Http11,
+        Spoken::Http2 => Version::Http2,
     });
     settled.map(|()| switched)
 }

@@ -88,6 +88,7 @@ pub fn judge(
     if let Some(outgoing) = outgoing
         && !leaves_nothing
     {
+        exchange.handed_on(outgoing);
         inject(connection, headers, &outgoing, &change);
     }
     if let Some(span) = outgoing

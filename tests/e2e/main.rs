@@ -21,6 +21,7 @@ mod streams;
 mod strict;
 mod wire;
 
+mod access_log;
 mod admin;
 mod bodies;
 mod cancel;
@@ -32,6 +33,8 @@ mod expect;
 mod forwarded;
 mod grpc;
 mod limits;
+mod metrics_names;
+mod metrics_push;
 mod outage;
 mod pairings;
 mod proxy_protocol;

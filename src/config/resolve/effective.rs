@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::Sources;
+use crate::access_log::Mode;
 use crate::config::address::{mask, show_admin_bind, show_listener_bind, show_upstream};
 use crate::config::resolve::{API_VERSION, KIND};
 use crate::config::values::{show_duration, show_size};
@@ -37,8 +38,12 @@ pub(super) fn effective(config: &Config, sources: &Sources) -> Value {
         "kind": KIND,
         "service": {"name": name, "attributes": attributes},
         "tracing": tracing(&config.sampling, &config.export, sources),
-        "metrics": {"otlp": false},
-        "accessLog": {"mode": "off"},
+        "metrics": {"otlp": config.export.metrics.is_some()},
+        "accessLog": {"mode": match config.access_log {
+            Mode::Off => "off",
+            Mode::Sampled => "sampled",
+            Mode::All => "all",
+        }},
         "admin": admin,
         "health": config.health.as_ref().map(|health| json!({"bind": health.bind.to_string()})),
         "workers": config.workers,
