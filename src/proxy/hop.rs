@@ -51,11 +51,26 @@ impl Upgrade {
     }
 }
 
+/// Whether nothing in a head speaks of one connection, as over HTTP/2 nothing may (RFC 9113,
+/// section 8.2.2): one look at the names instead of one for each. `TE` may, and isn't looked for.
+fn is_plain(headers: &mut impl Head) -> bool {
+    let mut plain = true;
+    headers.remove_if(|name| {
+        plain &= !HOP_BY_HOP.contains(&name);
+        false
+    });
+    plain
+}
+
 /// Removes hop-by-hop fields and the fields `Connection` nominates; `te: trailers` stays.
 ///
 /// An upgrade to anything but `h2c` is handed back, to be asked of the upstream anew; `http1` says
 /// whether the caller may ask for one: HTTP/1.0 and HTTP/2 may not (RFC 9110, section 7.8).
 pub fn strip_request(headers: &mut impl Head, http1: bool) -> Upgrade {
+    if is_plain(headers) {
+        keep_te_trailers(headers);
+        return Upgrade::None;
+    }
     let upgrade = if http1 {
         wanted(headers)
     } else {
@@ -68,6 +83,9 @@ pub fn strip_request(headers: &mut impl Head, http1: bool) -> Upgrade {
 
 /// The same for a response; says whether it switches protocols.
 pub fn strip_response(headers: &mut impl Head) -> Upgrade {
+    if is_plain(headers) {
+        return Upgrade::None;
+    }
     let upgrade = headers
         .first(&header::UPGRADE)
         .map_or(Upgrade::None, Upgrade::to);

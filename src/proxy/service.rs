@@ -25,7 +25,7 @@ use super::refuse;
 use super::trace::Traced;
 use super::tunnel::{Promise, Tunnel};
 use super::upstream::error::{CallerFault, EngineError};
-use super::upstream::forward::{Answer, Failure, Flight, Route};
+use super::upstream::forward::{Answer, Arrived, Failure, Flight, Route};
 use super::upstream::{Lease, Need, Version as Spoken};
 use crate::span::record::{Fault, Outcome};
 
@@ -33,7 +33,7 @@ use crate::span::record::{Fault, Outcome};
 pub struct Asked {
     /// Its raw bytes, if it may become a tunnel.
     pub tunnel: Option<Promise>,
-    /// Whether it relays interim responses ([`Serving::poll_interim`]).
+    /// Whether it relays interim responses ([`Said::Interim`]).
     pub interim: bool,
 }
 
@@ -127,19 +127,43 @@ fn begin(
     })
 }
 
+/// What there is to say to the caller.
+pub enum Said {
+    /// An interim response; more comes.
+    Interim(Response<()>),
+    /// The answer; an error resets the caller's stream with its code.
+    Answer(Result<Response<ResponseBody>, h2::Error>),
+}
+
 impl Serving {
-    /// An interim response, if one has come. Asked before the answer.
-    pub fn poll_interim(&mut self, cx: &mut Context<'_>) -> Option<Response<()>> {
-        let Self::Underway(Underway {
-            flight,
-            reply: Some(reply),
-        }) = self
-        else {
-            return None;
+    /// Ready with the answer, or with what comes before it if [`Asked::interim`] says so.
+    pub fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
+        let Underway { flight, reply } = match self {
+            Self::Underway(underway) => underway,
+            Self::Refused(refused) => {
+                return match refused.take() {
+                    Some(refused) => Poll::Ready(Said::Answer(Ok(*refused))),
+                    None => Poll::Pending,
+                };
+            }
         };
-        let mut head = flight.poll_interim(cx)?;
-        pipeline::interim(head.headers_mut(), &reply.traced);
-        Some(head)
+        let Some(waiting) = reply else {
+            return Poll::Pending;
+        };
+        match ready!(flight.poll(cx)) {
+            Arrived::Interim(mut head) => {
+                pipeline::interim(head.headers_mut(), &waiting.traced);
+                Poll::Ready(Said::Interim(head))
+            }
+            Arrived::Answer(answer) => match reply.take() {
+                Some(reply) => Poll::Ready(Said::Answer(Ok(reply.relay(answer)))),
+                None => Poll::Pending,
+            },
+            Arrived::Failure(failure) => match reply.take() {
+                Some(reply) => Poll::Ready(Said::Answer(reply.fail(failure))),
+                None => Poll::Pending,
+            },
+        }
     }
 }
 
@@ -147,18 +171,10 @@ impl Future for Serving {
     type Output = Result<Response<ResponseBody>, h2::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Refused(refused) => match refused.take() {
-                Some(refused) => Poll::Ready(Ok(*refused)),
-                None => Poll::Pending,
-            },
-            Self::Underway(underway) => {
-                let arrived = ready!(Pin::new(&mut underway.flight).poll(cx));
-                match (underway.reply.take(), arrived) {
-                    (Some(reply), Ok(answer)) => Poll::Ready(Ok(reply.relay(answer))),
-                    (Some(reply), Err(failure)) => Poll::Ready(reply.fail(failure)),
-                    (None, _) => Poll::Pending,
-                }
+        let this = self.get_mut();
+        loop {
+            if let Said::Answer(answer) = ready!(this.poll_said(cx)) {
+                return Poll::Ready(answer);
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::listen::settings::Limits;
 use crate::proxy::body::{Incoming, ResponseBody};
 use crate::proxy::connection::Connection;
 use crate::proxy::local;
-use crate::proxy::service::{self, Asked, Serving};
+use crate::proxy::service::{self, Asked, Said, Serving};
 use crate::proxy::tunnel::Promise;
 
 /// Bytes a caller may send ahead on one stream.
@@ -167,18 +167,22 @@ impl Awaited {
     /// Ready when the answer's head has been sent, with its body if there is one, or when the
     /// caller has reset the stream before. Interim responses go out as they come.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Pump<ResponseBody>>> {
-        while let Some(head) = self.served.poll_interim(cx) {
-            // A caller that is gone is noticed below.
-            let _ = self.respond.send_informational(head);
-        }
-        match Pin::new(&mut self.served).poll(cx) {
-            Poll::Ready(Ok(response)) => Poll::Ready(self.send(response)),
-            Poll::Ready(Err(error)) => {
-                let code = error.reason().unwrap_or(Reason::INTERNAL_ERROR);
-                self.respond.send_reset(code);
-                Poll::Ready(None)
+        loop {
+            match self.served.poll_said(cx) {
+                Poll::Ready(Said::Interim(head)) => {
+                    // A caller that is gone is noticed below.
+                    let _ = self.respond.send_informational(head);
+                }
+                Poll::Ready(Said::Answer(Ok(response))) => {
+                    return Poll::Ready(self.send(response));
+                }
+                Poll::Ready(Said::Answer(Err(error))) => {
+                    let code = error.reason().unwrap_or(Reason::INTERNAL_ERROR);
+                    self.respond.send_reset(code);
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return self.respond.poll_reset(cx).map(|_| None),
             }
-            Poll::Pending => self.respond.poll_reset(cx).map(|_| None),
         }
     }
 

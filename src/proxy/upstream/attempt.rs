@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use h2::client::ResponseFuture;
@@ -76,6 +76,24 @@ enum Head {
     Saved(Saved),
 }
 
+/// What an engine has to say of a request.
+enum Arrived {
+    Interim(Response<()>),
+    Answer(Response<Incoming>),
+    /// And the request, if nothing of it was sent.
+    Error(EngineError, Option<Request<RequestBody>>),
+}
+
+/// What has come of an attempt.
+pub enum Step {
+    /// An interim response; more comes.
+    Interim(Response<()>),
+    /// The answer.
+    Answer(Response<Incoming>),
+    /// There is none.
+    None(Unanswered),
+}
+
 /// Why there is no answer.
 pub struct Unanswered {
     /// What went wrong.
@@ -144,27 +162,18 @@ impl Attempt {
         })
     }
 
-    /// An interim response, if one has come. Asked before the answer: that skips what is left.
-    pub fn poll_interim(&mut self, cx: &mut Context<'_>) -> Option<Response<()>> {
-        match &mut self.sent {
-            Sent::Http1(_, interim) => interim.as_ref()?.poll(cx),
-            Sent::Http2(answer, _) => match answer.poll_informational(cx) {
-                Poll::Ready(Some(Ok(head))) => Some(head),
-                _ => None,
-            },
-        }
-    }
-
-    /// Ready with the answer, or with why there is none.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Incoming>, Unanswered>> {
-        match self.sent.poll(cx) {
-            Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
-            Poll::Ready(Err((error, unsent))) => {
+    /// Ready with the answer, or with why there is none; if asked `interim`, with what comes
+    /// before it, too.
+    pub fn poll(&mut self, interim: bool, cx: &mut Context<'_>) -> Poll<Step> {
+        match self.sent.poll(interim, cx) {
+            Poll::Ready(Arrived::Interim(head)) => Poll::Ready(Step::Interim(head)),
+            Poll::Ready(Arrived::Answer(response)) => Poll::Ready(Step::Answer(response)),
+            Poll::Ready(Arrived::Error(error, unsent)) => {
                 let anew = match unsent {
                     Some(unsent) => Some(Box::new(unsent.into_parts())),
                     None => again(&error, self.replay.take()),
                 };
-                Poll::Ready(Err(Unanswered {
+                Poll::Ready(Step::None(Unanswered {
                     fault: error.fault(),
                     error: Some(error),
                     anew,
@@ -172,7 +181,7 @@ impl Attempt {
             }
             Poll::Pending => match &mut self.late {
                 Some(late) => late.as_mut().poll(cx).map(|()| {
-                    Err(Unanswered {
+                    Step::None(Unanswered {
                         fault: Fault::ResponseHeaderTimeout,
                         error: None,
                         anew: None,
@@ -184,47 +193,55 @@ impl Attempt {
     }
 
     /// There is an answer, and so no second attempt.
-    pub fn answered(self, response: Response<Incoming>, resends: u8) -> Answer {
-        if let Some(tape) = self.replay.and_then(|replay| replay.tape) {
+    pub fn answered(&mut self, response: Response<Incoming>, resends: u8) -> Answer {
+        if let Some(tape) = self.replay.take().and_then(|replay| replay.tape) {
             tape.forget();
         }
+        let lease = std::mem::replace(&mut self.lease, Lease::Tunnel);
         Answer {
             response,
-            version: match self.lease {
+            version: match lease {
                 Lease::Http2 { .. } => Version::Http2,
                 Lease::Http1(_) | Lease::Tunnel => Version::Http1,
             },
-            lease: self.lease,
+            lease,
             resends,
         }
     }
 }
 
 impl Sent {
-    /// Ready with the answer; or with the error, and the request if nothing of it was sent.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<Incoming>, (EngineError, Option<Request<RequestBody>>)>> {
+    fn poll(&mut self, interim: bool, cx: &mut Context<'_>) -> Poll<Arrived> {
         match self {
-            Self::Http1(sent, _) => sent.as_mut().poll(cx).map(|sent| match sent {
-                Ok(response) => Ok(response.map(Incoming::Http1)),
-                Err(mut unsent) => {
-                    let message = unsent.take_message();
-                    Err((EngineError::Http1(unsent.into_error()), message))
+            Self::Http1(sent, heads) => {
+                if let Some(head) = heads.as_ref().and_then(|heads| heads.poll(cx)) {
+                    return Poll::Ready(Arrived::Interim(head));
                 }
-            }),
-            Self::Http2(sent, sending) => Pin::new(sent).poll(cx).map(|answered| match answered {
-                Ok(response) => {
-                    if let Some(sending) = sending {
-                        sending.goes_on();
+                sent.as_mut().poll(cx).map(|sent| match sent {
+                    Ok(response) => Arrived::Answer(response.map(Incoming::Http1)),
+                    Err(mut unsent) => {
+                        let message = unsent.take_message();
+                        Arrived::Error(EngineError::Http1(unsent.into_error()), message)
                     }
-                    let (parts, stream) = response.into_parts();
-                    let frames = Frames::new(stream, &parts.headers);
-                    Ok(Response::from_parts(parts, Incoming::Http2(frames)))
+                })
+            }
+            Self::Http2(sent, sending) => {
+                // Asked first: what isn't asked for before the answer is lost.
+                if interim && let Some(Ok(head)) = ready!(sent.poll_informational(cx)) {
+                    return Poll::Ready(Arrived::Interim(head));
                 }
-                Err(error) => Err((EngineError::Http2(error), None)),
-            }),
+                Pin::new(sent).poll(cx).map(|answered| match answered {
+                    Ok(response) => {
+                        if let Some(sending) = sending {
+                            sending.goes_on();
+                        }
+                        let (parts, stream) = response.into_parts();
+                        let frames = Frames::new(stream, &parts.headers);
+                        Arrived::Answer(Response::from_parts(parts, Incoming::Http2(frames)))
+                    }
+                    Err(error) => Arrived::Error(EngineError::Http2(error), None),
+                })
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use http::request::Parts;
 
-use super::attempt::{Attempt, Unanswered};
+use super::attempt::{Attempt, Step, Unanswered};
 use super::error::EngineError;
 use super::{Lease, Need, Upstream, Version};
 use crate::proxy::body::{Incoming, RequestBody};
@@ -47,6 +47,7 @@ pub struct Failure {
 }
 
 /// Where a request goes and what it needs there.
+#[derive(Clone)]
 pub struct Route {
     /// The upstream.
     pub upstream: Rc<Upstream>,
@@ -58,7 +59,7 @@ pub struct Route {
     pub tells: bool,
 }
 
-/// A request on its way; resolves with its answer. Small, and polled where it stands: there is
+/// A request on its way. Small, and polled where it stands: there is
 /// one per open stream.
 pub struct Flight(State);
 
@@ -72,8 +73,16 @@ enum State {
     ),
     /// Can't be sent.
     Failed(Fault),
-    /// Has resolved.
-    Over,
+}
+
+/// What has come of a request.
+pub enum Arrived {
+    /// An interim response; more comes.
+    Interim(Response<()>),
+    /// The answer.
+    Answer(Answer),
+    /// There is none.
+    Failure(Failure),
 }
 
 impl Route {
@@ -120,21 +129,16 @@ impl Route {
             };
             let (head, body) = *request;
             let mut attempt = Attempt::begin(&self, head, body, checkout).map_err(fail)?;
-            let answered = poll_fn(|cx| {
-                while self.tells
-                    && let Some(head) = attempt.poll_interim(cx)
-                {
-                    interim.push(head);
+            request = loop {
+                match poll_fn(|cx| attempt.poll(self.tells, cx)).await {
+                    Step::Interim(head) => interim.push(head),
+                    Step::Answer(response) => return Ok(attempt.answered(response, resends)),
+                    Step::None(Unanswered {
+                        anew: Some(anew), ..
+                    }) if !again => break anew,
+                    Step::None(unanswered) => return Err(unanswered.failure(resends)),
                 }
-                attempt.poll(cx)
-            });
-            match answered.await {
-                Ok(response) => return Ok(attempt.answered(response, resends)),
-                Err(Unanswered {
-                    anew: Some(anew), ..
-                }) if !again => request = anew,
-                Err(unanswered) => return Err(unanswered.failure(resends)),
-            }
+            };
             self.retried();
             resends += 1;
         }
@@ -142,41 +146,38 @@ impl Route {
 }
 
 impl Flight {
-    /// An interim response, if one has come. Asked before the answer.
-    pub fn poll_interim(&mut self, cx: &mut Context<'_>) -> Option<Response<()>> {
-        match &mut self.0 {
-            State::Sent(_, attempt) => attempt.poll_interim(cx),
-            State::Slow(_, interim) => interim.poll(cx),
-            State::Failed(_) | State::Over => None,
-        }
-    }
-}
-
-impl Future for Flight {
-    type Output = Result<Answer, Failure>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let state = &mut self.get_mut().0;
+    /// Ready with an interim response, if the caller is told of them, or with the answer.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
         loop {
-            let outcome = match state {
-                State::Sent(_, attempt) => ready!(attempt.poll(cx)),
-                State::Slow(slow, _) => return slow.as_mut().poll(cx),
-                State::Failed(fault) => return Poll::Ready(Err(Failure::of(*fault, 0))),
-                State::Over => return Poll::Pending,
-            };
-            let State::Sent(route, attempt) = std::mem::replace(state, State::Over) else {
-                continue;
-            };
-            match outcome {
-                Ok(response) => return Poll::Ready(Ok(attempt.answered(response, 0))),
-                Err(Unanswered {
-                    anew: Some(anew), ..
-                }) => {
-                    drop(attempt);
-                    route.retried();
-                    *state = route.later(anew, 1);
+            match &mut self.0 {
+                State::Sent(route, attempt) => match ready!(attempt.poll(route.tells, cx)) {
+                    Step::Interim(head) => return Poll::Ready(Arrived::Interim(head)),
+                    Step::Answer(response) => {
+                        return Poll::Ready(Arrived::Answer(attempt.answered(response, 0)));
+                    }
+                    Step::None(Unanswered {
+                        anew: Some(anew), ..
+                    }) => {
+                        route.retried();
+                        let route = route.clone();
+                        self.0 = route.later(anew, 1);
+                    }
+                    Step::None(unanswered) => {
+                        return Poll::Ready(Arrived::Failure(unanswered.failure(0)));
+                    }
+                },
+                State::Slow(slow, interim) => {
+                    if let Some(head) = interim.poll(cx) {
+                        return Poll::Ready(Arrived::Interim(head));
+                    }
+                    return slow.as_mut().poll(cx).map(|outcome| match outcome {
+                        Ok(answer) => Arrived::Answer(answer),
+                        Err(failure) => Arrived::Failure(failure),
+                    });
                 }
-                Err(unanswered) => return Poll::Ready(Err(unanswered.failure(0))),
+                State::Failed(fault) => {
+                    return Poll::Ready(Arrived::Failure(Failure::of(*fault, 0)));
+                }
             }
         }
     }
