@@ -7,6 +7,7 @@
 mod effective;
 mod export;
 mod listener;
+mod propagation;
 mod server;
 mod tracing;
 mod upstream;
@@ -20,6 +21,7 @@ use super::otel_env::Batching;
 use super::raw::{Node, Value};
 use super::reader::{Field, Map};
 use super::values;
+use crate::context::propagation::Propagation;
 
 pub(super) const API_VERSION: &str = "tracegate.dev/v1alpha1";
 pub(super) const KIND: &str = "TracegateConfiguration";
@@ -32,6 +34,7 @@ struct Sources {
     kubernetes_file: Option<PathBuf>,
     fleet_key_file: Option<PathBuf>,
     allow_remote: bool,
+    propagation: Propagation,
 }
 
 /// Reads the whole tree. `None` if anything needed is missing; faults are in the report.
@@ -44,7 +47,8 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
     let mut sources = Sources::default();
     header(&root);
     let resource = service(&root.get("service").map_or_empty());
-    let listeners = listener::read_all(&root.get("listeners"));
+    let propagation = propagation::read(&root.get("propagation").map_or_empty());
+    let listeners = listener::read_all(&root.get("listeners"), propagation);
     let tracing = root.get("tracing").map_or_empty();
     let sampling = tracing::read(&tracing, &listeners.names, &mut sources);
     let export = export::read(&tracing.get("export"), resource, batching);
@@ -69,6 +73,7 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
         files: Vec::new(),
         notes: Vec::new(),
     };
+    sources.propagation = propagation;
     config.effective = effective::effective(&config, &sources);
     Some(config)
 }
@@ -116,33 +121,6 @@ fn not_yet(root: &Map<'_>) {
     access_log
         .get("mode")
         .one_of(&[("off", ())], &["sampled", "all"]);
-    let propagation = root.get("propagation").map_or_empty();
-    formats(&propagation.get("extract"));
-    formats(&propagation.get("inject"));
-    let correlate = propagation.get("correlateBy");
-    if !correlate.list().is_empty() {
-        correlate.not_yet();
-    }
-}
-
-fn formats(field: &Field<'_>) {
-    const LATER: [&str; 6] = [
-        "b3",
-        "b3multi",
-        "jaeger",
-        "xray",
-        "datadog",
-        "grpc-trace-bin",
-    ];
-    if !field.is_present() {
-        return;
-    }
-    let items = field.list();
-    let known = [("tracecontext", 0), ("baggage", 1)];
-    let read: Vec<_> = items.iter().map(|f| f.one_of(&known, &LATER)).collect();
-    if read.iter().all(Option::is_some) && read != [Some(0), Some(1)] {
-        field.fault("not supported yet but as [tracecontext, baggage]");
-    }
 }
 
 fn read_workers(root: &Map<'_>) -> usize {

@@ -34,6 +34,7 @@ mod grpc;
 mod limits;
 mod outage;
 mod pairings;
+mod propagators;
 mod proxy_protocol;
 mod ready_made;
 mod relay;
