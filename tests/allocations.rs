@@ -131,13 +131,13 @@ fn a_sampled_root_allocates_nothing_for_its_context() {
     assert_eq!((count, written), (0, Some(true)));
 }
 
-/// One field of a request.
-struct Field(HeaderName, Vec<u8>);
+/// Fields of a request.
+struct Written(Vec<(HeaderName, Vec<u8>)>);
 
-impl Fields for Vec<Field> {
+impl Fields for Written {
     fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        let same = move |field: &&Field| field.0 == *name;
-        self.iter().filter(same).map(|field| field.1.as_slice())
+        let same = move |field: &&(HeaderName, Vec<u8>)| field.0 == *name;
+        self.0.iter().filter(same).map(|field| field.1.as_slice())
     }
 }
 
@@ -145,9 +145,9 @@ impl Fields for Vec<Field> {
 fn no_format_allocates_to_be_read_or_written() {
     let parent = TraceParent::parse(TRACEPARENT).expect("a context");
     for format in Format::ALL {
-        let mut fields = Vec::new();
+        let mut fields = Written(Vec::new());
         format.write(&parent, &mut |name, value| {
-            fields.push(Field(name, value.to_vec()));
+            fields.0.push((name, value.to_vec()));
         });
         let (mut bytes, mut read) = (0, None);
         let count = counting::during(|| {
@@ -156,7 +156,10 @@ fn no_format_allocates_to_be_read_or_written() {
         });
         assert_eq!(count, 0, "{format:?}");
         assert_eq!(read.is_some(), format != Format::Baggage, "{format:?}");
-        assert_eq!(bytes, fields.iter().map(|field| field.1.len()).sum::<usize>());
+        assert_eq!(
+            bytes,
+            fields.0.iter().map(|field| field.1.len()).sum::<usize>()
+        );
     }
 }
 
@@ -165,9 +168,9 @@ fn judging_names_and_baggage_allocates_nothing() {
     let stripper = Stripper::new(["x-request-id"]);
     let propagation = Propagation::default();
     let count = counting::during(|| {
-        let names = NAMES
-            .iter()
-            .filter(|name| is_context(name) || stripper.is_context(name) || !propagation.passes(name));
+        let names = NAMES.iter().filter(|name| {
+            is_context(name) || stripper.is_context(name) || !propagation.passes(name)
+        });
         (names.count(), Verdict::of([&b"a=1,b=2;p=3"[..]]))
     });
     assert_eq!(count, 0);

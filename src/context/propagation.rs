@@ -47,9 +47,10 @@ impl Propagation {
     pub fn new(extract: &[Format], inject: &[Format]) -> Self {
         let (extract, inject) = (Formats::new(extract), Formats::new(inject));
         let both = extract.as_slice().iter().chain(inject.as_slice());
-        let ended = both.fold(bit(Family::TraceContext) | bit(Family::Baggage), |bits, format| {
-            bits | bit(format.family())
-        });
+        let ended = both.fold(
+            bit(Family::TraceContext) | bit(Family::Baggage),
+            |bits, format| bits | bit(format.family()),
+        );
         let mut made = Self {
             extract,
             inject,

@@ -54,47 +54,47 @@ impl Name {
 const NAMES: &[Name] = &[
     Is("b3", B3),                           // B3, single header
     Is("baggage", Baggage),                 // W3C Baggage; also Sentry, OpenTelemetry
-    Is("correlationcontext", Unspoken),     // W3C Baggage as it was called in drafts; Application Insights
-    Starts("eagleeye", Unspoken),           // Alibaba EagleEye: eagleeye-traceid, -rpcid, …
-    Is("elasticapmtraceparent", Unspoken),  // Elastic APM before W3C
-    Is("grpctagsbin", Unspoken),            // OpenCensus tags over gRPC
-    Is("grpctracebin", GrpcTraceBin),       // OpenCensus over gRPC
-    Is("jaegerbaggage", Unspoken),          // Jaeger: baggage set by hand
-    Is("jaegerdebugid", Jaeger),            // Jaeger: forces sampling
-    Is("l5dctxtrace", Unspoken),            // linkerd 1
-    Is("l5dsample", Unspoken),              // linkerd 1: the caller chooses the rate
-    Is("newrelic", Unspoken),               // New Relic distributed tracing
-    Starts("otbaggage", Unspoken),          // OpenTracing baggage: ot-baggage-*
-    Starts("ottracer", Unspoken),           // OpenTracing basic tracers: ot-tracer-traceid, -spanid, -sampled
-    Is("pinpointflags", Unspoken),          // Pinpoint
-    Is("pinpointpspanid", Unspoken),        // Pinpoint
-    Is("pinpointsampled", Unspoken),        // Pinpoint
-    Is("pinpointspanid", Unspoken),         // Pinpoint
-    Is("pinpointtraceid", Unspoken),        // Pinpoint
-    Is("sentrytrace", Unspoken),            // Sentry
-    Is("singularityheader", Unspoken),      // AppDynamics
-    Is("sw3", Unspoken),                    // Apache SkyWalking 3 to 5
-    Is("sw6", Unspoken),                    // Apache SkyWalking 6 and 7
-    Starts("sw8", Unspoken),                // Apache SkyWalking 8 and later: sw8, sw8-correlation, sw8-x
-    Is("traceparent", TraceContext),        // W3C Trace Context
-    Is("traceresponse", Unspoken),          // W3C Trace Context Level 2 draft
-    Is("tracestate", TraceContext),         // W3C Trace Context
-    Starts("uberctx", Unspoken),            // Jaeger baggage: uberctx-*
-    Is("ubertraceid", Jaeger),              // Jaeger
-    Is("xamzntraceid", XRay),               // AWS X-Ray
-    Starts("xb3", B3),                      // B3, several headers: x-b3-traceid, -sampled, -flags, …
-    Is("xclienttraceid", Unspoken),         // Envoy: forces tracing
-    Is("xcloudtracecontext", Unspoken),     // Google Cloud Trace
-    Starts("xdatadog", Datadog),            // Datadog: x-datadog-trace-id, -sampling-priority, -tags, …
-    Is("xdynatrace", Unspoken),             // Dynatrace before W3C
-    Is("xenvoyforcetrace", Unspoken),       // Envoy: forces sampling
-    Is("xhoneycombtrace", Unspoken),        // Honeycomb beelines
-    Starts("xinstana", Unspoken),           // Instana: x-instana-t, -s, -l, …
-    Is("xmsrequestrootid", Unspoken),       // Application Insights before W3C
-    Starts("xnewrelic", Unspoken),          // New Relic before distributed tracing: -id, -transaction, …
-    Is("xotspancontext", Unspoken),         // Envoy with LightStep / OpenTracing
-    Is("xtrace", Unspoken),                 // SolarWinds / AppOptics
-    Is("xtraceoptions", Unspoken),          // SolarWinds: triggers sampling
+    Is("correlationcontext", Unspoken), // W3C Baggage as it was called in drafts; Application Insights
+    Starts("eagleeye", Unspoken),       // Alibaba EagleEye: eagleeye-traceid, -rpcid, …
+    Is("elasticapmtraceparent", Unspoken), // Elastic APM before W3C
+    Is("grpctagsbin", Unspoken),        // OpenCensus tags over gRPC
+    Is("grpctracebin", GrpcTraceBin),   // OpenCensus over gRPC
+    Is("jaegerbaggage", Unspoken),      // Jaeger: baggage set by hand
+    Is("jaegerdebugid", Jaeger),        // Jaeger: forces sampling
+    Is("l5dctxtrace", Unspoken),        // linkerd 1
+    Is("l5dsample", Unspoken),          // linkerd 1: the caller chooses the rate
+    Is("newrelic", Unspoken),           // New Relic distributed tracing
+    Starts("otbaggage", Unspoken),      // OpenTracing baggage: ot-baggage-*
+    Starts("ottracer", Unspoken), // OpenTracing basic tracers: ot-tracer-traceid, -spanid, -sampled
+    Is("pinpointflags", Unspoken), // Pinpoint
+    Is("pinpointpspanid", Unspoken), // Pinpoint
+    Is("pinpointsampled", Unspoken), // Pinpoint
+    Is("pinpointspanid", Unspoken), // Pinpoint
+    Is("pinpointtraceid", Unspoken), // Pinpoint
+    Is("sentrytrace", Unspoken),  // Sentry
+    Is("singularityheader", Unspoken), // AppDynamics
+    Is("sw3", Unspoken),          // Apache SkyWalking 3 to 5
+    Is("sw6", Unspoken),          // Apache SkyWalking 6 and 7
+    Starts("sw8", Unspoken),      // Apache SkyWalking 8 and later: sw8, sw8-correlation, sw8-x
+    Is("traceparent", TraceContext), // W3C Trace Context
+    Is("traceresponse", Unspoken), // W3C Trace Context Level 2 draft
+    Is("tracestate", TraceContext), // W3C Trace Context
+    Starts("uberctx", Unspoken),  // Jaeger baggage: uberctx-*
+    Is("ubertraceid", Jaeger),    // Jaeger
+    Is("xamzntraceid", XRay),     // AWS X-Ray
+    Starts("xb3", B3),            // B3, several headers: x-b3-traceid, -sampled, -flags, …
+    Is("xclienttraceid", Unspoken), // Envoy: forces tracing
+    Is("xcloudtracecontext", Unspoken), // Google Cloud Trace
+    Starts("xdatadog", Datadog),  // Datadog: x-datadog-trace-id, -sampling-priority, -tags, …
+    Is("xdynatrace", Unspoken),   // Dynatrace before W3C
+    Is("xenvoyforcetrace", Unspoken), // Envoy: forces sampling
+    Is("xhoneycombtrace", Unspoken), // Honeycomb beelines
+    Starts("xinstana", Unspoken), // Instana: x-instana-t, -s, -l, …
+    Is("xmsrequestrootid", Unspoken), // Application Insights before W3C
+    Starts("xnewrelic", Unspoken), // New Relic before distributed tracing: -id, -transaction, …
+    Is("xotspancontext", Unspoken), // Envoy with LightStep / OpenTracing
+    Is("xtrace", Unspoken),       // SolarWinds / AppOptics
+    Is("xtraceoptions", Unspoken), // SolarWinds: triggers sampling
     Is("xtraceoptionssignature", Unspoken), // SolarWinds: triggers sampling
 ];
 
@@ -367,7 +367,11 @@ mod tests {
         let rows = [
             ("traceparent", Some(TraceContext), "the context itself"),
             ("Trace_State", Some(TraceContext), "another spelling of it"),
-            ("traceresponse", Some(Unspoken), "says nothing to a component"),
+            (
+                "traceresponse",
+                Some(Unspoken),
+                "says nothing to a component",
+            ),
             ("baggage", Some(Baggage), "no context"),
             ("b3", Some(B3), "one field"),
             ("X.B3.Sampled", Some(B3), "several fields, the same truth"),

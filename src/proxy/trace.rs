@@ -93,16 +93,21 @@ pub fn judge(
     let leaving = outgoing.filter(|_| !leaves_nothing);
     strip(headers, trust, inbound, listener, leaving.map(|_| &change));
     if let Some(leaving) = leaving {
-        inject(connection, headers, &leaving, &change, &settings.propagation);
+        inject(
+            connection,
+            headers,
+            &leaving,
+            &change,
+            &settings.propagation,
+        );
     }
     if let Some(span) = recorded {
         let link = inbound.valid().filter(|_| trusted.is_none());
         let mut record =
             describe::begin(connection, listener, line, headers, span, exchange.start());
         record.parent = trusted.map(|t| t.parent.parent_id);
-        record.link = link.map(|Context { parent, .. }| {
-            (parent.trace_id, parent.parent_id, parent.flags)
-        });
+        record.link =
+            link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
         record.tracestate = tracestate;
         exchange.sampled(record);
     }
@@ -155,8 +160,7 @@ fn outgoing(
     decision: &Decision,
 ) -> Option<TraceParent> {
     let dropped = matches!(decision.reason, Reason::Dropped(_));
-    let omitted =
-        !decision.sampled && listener.sampler.unsampled_root() == UnsampledRoot::Omit;
+    let omitted = !decision.sampled && listener.sampler.unsampled_root() == UnsampledRoot::Omit;
     let sampled = match parent {
         Parent::Root { .. } if trusted.is_none() && (dropped || omitted) => return None,
         // What trust left goes on as it was.
@@ -168,7 +172,10 @@ fn outgoing(
         parent;
     let (flags, parent_id) = match trusted {
         Some(context) if relayed => (context.parent.flags, context.parent.parent_id),
-        Some(context) => (context.parent.flags, connection.worker.ids.borrow_mut().span_id()),
+        Some(context) => (
+            context.parent.flags,
+            connection.worker.ids.borrow_mut().span_id(),
+        ),
         None => (Flags::RANDOM, connection.worker.ids.borrow_mut().span_id()),
     };
     Some(TraceParent {

@@ -39,7 +39,11 @@ type Fields = Vec<(&'static str, String)>;
 fn fields(format: &str, trace: &str, span: &str, flags: u8) -> Fields {
     let sampled = flags & 1;
     let (upper, lower) = trace.split_at(16);
-    let decimal = |hex: &str| u64::from_str_radix(hex, 16).expect("hexadecimal").to_string();
+    let decimal = |hex: &str| {
+        u64::from_str_radix(hex, 16)
+            .expect("hexadecimal")
+            .to_string()
+    };
     match format {
         "tracecontext" => vec![("traceparent", format!("00-{trace}-{span}-{flags:02x}"))],
         "b3" => vec![("b3", format!("{trace}-{span}-{sampled}"))],
@@ -51,7 +55,11 @@ fn fields(format: &str, trace: &str, span: &str, flags: u8) -> Fields {
         "jaeger" => vec![("uber-trace-id", format!("{trace}:{span}:0:{sampled}"))],
         "xray" => vec![(
             "x-amzn-trace-id",
-            format!("Root=1-{}-{};Parent={span};Sampled={sampled}", &trace[..8], &trace[8..]),
+            format!(
+                "Root=1-{}-{};Parent={span};Sampled={sampled}",
+                &trace[..8],
+                &trace[8..]
+            ),
         )],
         "datadog" => vec![
             ("x-datadog-trace-id", decimal(lower)),
@@ -145,7 +153,11 @@ impl Rig {
         let spans = self.proxy.spans(&self.receiver, count);
         move |path| {
             let of_path = |s: &&Span| attribute(&s.attributes, "url.path").as_deref() == Some(path);
-            spans.iter().find(of_path).unwrap_or_else(|| panic!("no span of {path}")).clone()
+            spans
+                .iter()
+                .find(of_path)
+                .unwrap_or_else(|| panic!("no span of {path}"))
+                .clone()
         }
     }
 }
@@ -160,7 +172,14 @@ fn context(seen: &Seen) -> (String, String, u8) {
 
 /// Names that arrived and don't stand in every request.
 fn names(seen: &Seen) -> BTreeSet<String> {
-    let usual = ["host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-real-ip"];
+    let usual = [
+        "host",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "forwarded",
+        "x-real-ip",
+    ];
     seen.headers
         .keys()
         .map(|name| name.as_str().to_owned())
@@ -170,7 +189,11 @@ fn names(seen: &Seen) -> BTreeSet<String> {
 
 /// Nothing of the caller's arrived, in any field.
 fn assert_clean(seen: &Seen, why: &str) {
-    let decimal = |hex: &str| u64::from_str_radix(hex, 16).expect("hexadecimal").to_string();
+    let decimal = |hex: &str| {
+        u64::from_str_radix(hex, 16)
+            .expect("hexadecimal")
+            .to_string()
+    };
     let forbidden = [
         TRACE.to_owned(),
         TRACE[16..].to_owned(),
@@ -284,13 +307,21 @@ fn what_is_doubled_or_malformed_restarts_whoever_sends_it() {
             }
         }
         let spans = rig.proxy.spans(&rig.receiver, sent);
-        assert!(spans.iter().all(|s| s.links.is_empty() && s.parent_span_id.is_empty()));
+        assert!(
+            spans
+                .iter()
+                .all(|s| s.links.is_empty() && s.parent_span_id.is_empty())
+        );
     }
 }
 
 /// A valid context in a format that isn't this one.
 fn super_valid(format: &str) -> Vec<(String, String)> {
-    let other = if format == "jaeger" { "tracecontext" } else { "jaeger" };
+    let other = if format == "jaeger" {
+        "tracecontext"
+    } else {
+        "jaeger"
+    };
     brought(other, true)
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -317,13 +348,24 @@ fn other_spellings_are_neither_read_nor_handed_on() {
                 assert_clean(&seen, &why);
                 assert_eq!(context(&seen).2, 3, "{why}: a new trace");
                 // Beside the real one, too.
-                let mut both: Vec<_> = aliased.iter().map(|(n, _)| (n.clone(), PLANTED.to_owned())).collect();
-                both.extend(brought(format, true).into_iter().map(|(n, v)| (n.to_owned(), v)));
+                let mut both: Vec<_> = aliased
+                    .iter()
+                    .map(|(n, _)| (n.clone(), PLANTED.to_owned()))
+                    .collect();
+                both.extend(
+                    brought(format, true)
+                        .into_iter()
+                        .map(|(n, v)| (n.to_owned(), v)),
+                );
                 let seen = rig.http2("/", &both);
                 let (trace, _, _) = context(&seen);
                 assert_eq!(trace == TRACE, trust != "drop", "{why}");
                 let planted = |v: &HeaderValue| v.to_str().is_ok_and(|v| v.contains(PLANTED));
-                assert!(!seen.headers.values().any(planted), "{why}: {:?}", seen.headers);
+                assert!(
+                    !seen.headers.values().any(planted),
+                    "{why}: {:?}",
+                    seen.headers
+                );
             }
         }
     }

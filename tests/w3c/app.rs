@@ -23,9 +23,10 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 /// Serves for ever.
 pub async fn serve(listener: TcpListener, egress: SocketAddr) {
     while let Ok((stream, _)) = listener.accept().await {
-        let service = service_fn(move |request| async move {
-            Ok::<_, Infallible>(answer(request, egress).await)
-        });
+        let service =
+            service_fn(
+                move |request| async move { Ok::<_, Infallible>(answer(request, egress).await) },
+            );
         tokio::spawn(server::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
@@ -74,7 +75,7 @@ async fn call(
     let mut request = Request::post(target)
         .header(header::HOST, authority.as_str())
         .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::from(arguments))?;
+        .body(Full::new(Bytes::from(arguments)))?;
     for name in ["traceparent", "tracestate"] {
         for value in context.get_all(name) {
             request.headers_mut().append(name, value.clone());

@@ -55,7 +55,9 @@ fn formats(variable: &Variable<'_>, names: &[&str]) -> Option<Vec<Format>> {
         let expected = alternatives(KNOWN.iter().map(|format| format.as_str()));
         let got = show(variable.value);
         variable.fault(if names.contains(&"ottrace") {
-            format!("ottrace (OT Trace) is not supported; expected {expected}, or none alone; got {got}")
+            format!(
+                "ottrace (OT Trace) is not supported; expected {expected}, or none alone; got {got}"
+            )
         } else {
             format!("expected {expected}, or none alone; got {got}")
         });

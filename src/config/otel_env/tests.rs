@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Config, Faults, FileText, Flags, Loaded, Source, Strictness, load};
-use crate::export::settings::{Compression, Otlp, Sink, Transport};
 use crate::context::formats::Format;
+use crate::export::settings::{Compression, Otlp, Sink, Transport};
 use crate::proxy::settings::Propagate;
 
 const FILE: &str = "\
@@ -359,7 +359,12 @@ fn propagators_are_the_formats_of_every_listener() {
             "case, order and repetition",
         ),
         ("b3", &[B3, B3Multi], &[B3], "reads both encodings"),
-        ("b3multi", &[B3, B3Multi], &[B3Multi], "the single one first"),
+        (
+            "b3multi",
+            &[B3, B3Multi],
+            &[B3Multi],
+            "the single one first",
+        ),
         (
             "tracecontext,b3multi,b3",
             &[TraceContext, B3, B3Multi],
@@ -381,7 +386,10 @@ fn propagators_are_the_formats_of_every_listener() {
 fn a_propagator_that_is_not_spoken_is_named() {
     for (value, phrase) in [
         ("tracecontext,ottrace", "ottrace is not supported"),
-        ("datadog", "expected tracecontext, baggage, b3, b3multi, jaeger or xray, or none alone"),
+        (
+            "datadog",
+            "expected tracecontext, baggage, b3, b3multi, jaeger or xray, or none alone",
+        ),
         ("b3,", "got \"b3,\""),
         ("none,b3", "or none alone; got \"none,b3\""),
     ] {

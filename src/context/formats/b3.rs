@@ -51,9 +51,7 @@ pub(super) fn read_multi(fields: &impl Fields) -> Result<Found, Malformed> {
         (Some(trace), Some(span)) => {
             Remote::new(trace_id(trace)?, span_id(span)?, sampled).map(Found::Context)
         }
-        (None, None) if parent.is_none() => {
-            Ok(sampled.map_or(Found::Nothing, Found::Decision))
-        }
+        (None, None) if parent.is_none() => Ok(sampled.map_or(Found::Nothing, Found::Decision)),
         _ => Err(Malformed::Incomplete),
     }
 }
@@ -97,7 +95,13 @@ pub(super) fn write_single(context: &TraceParent, put: &mut impl FnMut(HeaderNam
 }
 
 pub(super) fn write_multi(context: &TraceParent, put: &mut impl FnMut(HeaderName, &[u8])) {
-    put(TRACE_ID, Text::of(format_args!("{}", context.trace_id)).as_bytes());
-    put(SPAN_ID, Text::of(format_args!("{}", context.parent_id)).as_bytes());
+    put(
+        TRACE_ID,
+        Text::of(format_args!("{}", context.trace_id)).as_bytes(),
+    );
+    put(
+        SPAN_ID,
+        Text::of(format_args!("{}", context.parent_id)).as_bytes(),
+    );
     put(SAMPLED, if context.flags.sampled() { b"1" } else { b"0" });
 }

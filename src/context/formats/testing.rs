@@ -17,6 +17,9 @@ impl Lines {
 impl Fields for Lines {
     fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let same = move |line: &&(String, Vec<u8>)| line.0 == name.as_str();
-        self.0.iter().filter(same).map(|(_, value)| value.as_slice())
+        self.0
+            .iter()
+            .filter(same)
+            .map(|(_, value)| value.as_slice())
     }
 }

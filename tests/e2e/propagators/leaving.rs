@@ -92,9 +92,17 @@ fn what_was_read_ends_here_even_where_it_is_not_written() {
     fields.push(("tracestate", format!("a={PLANTED}")));
     let seen = rig.http1("/a", &fields);
     let (trace, _, flags) = context(&seen);
-    assert_eq!((trace.as_str(), flags), (TRACE, 1), "of B3, not of W3C, which isn't read");
+    assert_eq!(
+        (trace.as_str(), flags),
+        (TRACE, 1),
+        "of B3, not of W3C, which isn't read"
+    );
     let expected = ["traceparent", "uber-trace-id"].map(str::to_owned);
-    assert_eq!(names(&seen), expected.into(), "Jaeger isn't configured and passes");
+    assert_eq!(
+        names(&seen),
+        expected.into(),
+        "Jaeger isn't configured and passes"
+    );
     assert_eq!(hex(&rig.spans(1)("/a").parent_span_id), PARENT);
 }
 
@@ -109,7 +117,12 @@ fn of_two_contexts_the_first_of_the_list_is_the_parent_and_only_its_state_goes_o
     };
     for (extract, trace, flags, state) in [
         ("[b3, tracecontext, baggage]", TRACE, 1, None),
-        ("[tracecontext, b3, baggage]", &"12".repeat(16)[..], 0, Some("a=1")),
+        (
+            "[tracecontext, b3, baggage]",
+            &"12".repeat(16)[..],
+            0,
+            Some("a=1"),
+        ),
     ] {
         let rig = Rig::start("full", extract, "[tracecontext, baggage]");
         let seen = rig.http1("/a", &both("a=1"));
@@ -136,10 +149,17 @@ fn a_decision_without_ids_is_a_trusted_callers_to_make() {
             let rig = Rig::with(trust, ALL, ALL, rate, "");
             let seen = rig.http1("/a", &b3(value));
             super::assert_all_agree(&seen, why);
-            assert_eq!(context(&seen).2, 2 | u8::from(sampled), "{trust} {value} {rate}: {why}");
+            assert_eq!(
+                context(&seen).2,
+                2 | u8::from(sampled),
+                "{trust} {value} {rate}: {why}"
+            );
             if sampled {
                 let span = rig.spans(1)("/a");
-                assert!(span.parent_span_id.is_empty() && span.links.is_empty(), "{why}");
+                assert!(
+                    span.parent_span_id.is_empty() && span.links.is_empty(),
+                    "{why}"
+                );
             }
         }
     }
@@ -149,7 +169,11 @@ fn a_decision_without_ids_is_a_trusted_callers_to_make() {
 fn a_deferred_decision_is_made_here_and_the_ids_are_kept() {
     let mut datadog = brought("datadog", true);
     datadog.retain(|(name, _)| *name != "x-datadog-sampling-priority");
-    let xray = format!("Root=1-{}-{};Parent={PARENT};Sampled=?", &TRACE[..8], &TRACE[8..]);
+    let xray = format!(
+        "Root=1-{}-{};Parent={PARENT};Sampled=?",
+        &TRACE[..8],
+        &TRACE[8..]
+    );
     let contexts: [Fields; 4] = [
         vec![("b3", format!("{TRACE}-{PARENT}"))],
         vec![
@@ -192,7 +216,11 @@ fn no_format_at_all_reads_nothing_and_writes_nothing() {
     fields.push(("tracestate", "a=1".to_owned()));
     fields.push(("baggage", "k=v".to_owned()));
     let seen = rig.http1("/a", &fields);
-    assert_eq!(names(&seen), ["b3".to_owned()].into(), "it isn't configured and passes");
+    assert_eq!(
+        names(&seen),
+        ["b3".to_owned()].into(),
+        "it isn't configured and passes"
+    );
     let span = rig.spans(1)("/a");
     assert!(span.parent_span_id.is_empty() && span.links.is_empty());
     assert_ne!(hex(&span.trace_id), TRACE);

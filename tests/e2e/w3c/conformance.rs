@@ -72,7 +72,10 @@ impl Rig {
                 ("bind: 127.0.0.1:5000", "bind: 127.0.0.1:0"),
                 ("url: http://127.0.0.1:5001", &app),
                 ("bind: 127.0.0.1:5002", "bind: 127.0.0.1:0"),
-                ("url: http://127.0.0.1:7777", &format!("url: {}", harness.url())),
+                (
+                    "url: http://127.0.0.1:7777",
+                    &format!("url: {}", harness.url()),
+                ),
             ],
         );
         let app = App::start(listener, proxy.at(1));
@@ -115,14 +118,23 @@ fn the_suites_rig_calls_back_every_url_with_its_arguments_and_context() {
     );
     let seen = rig.post(&fields, &told, 3);
     let targets: Vec<_> = seen.iter().map(|s| s.uri.to_string()).collect();
-    assert_eq!(targets, ["/callback/a.0", "/callback/a.1?b=c", "/callback/a.2"]);
+    assert_eq!(
+        targets,
+        ["/callback/a.0", "/callback/a.1?b=c", "/callback/a.2"]
+    );
     let mut parents = vec![PARENT.to_owned()];
     for (seen, arguments) in seen.iter().zip([json!([]), nested, json!([])]) {
         assert_eq!(seen.method, "POST");
-        assert_eq!(serde_json::from_slice::<Value>(&seen.body).ok(), Some(arguments));
+        assert_eq!(
+            serde_json::from_slice::<Value>(&seen.body).ok(),
+            Some(arguments)
+        );
         let host = rig.harness.address().to_string();
         assert_eq!(seen.value("host"), Some(host));
-        assert!(seen.value("x-of-the-caller").is_none(), "only context is copied");
+        assert!(
+            seen.value("x-of-the-caller").is_none(),
+            "only context is copied"
+        );
         let context = super::Context::of(seen);
         assert_eq!((context.trace.as_str(), context.flags), (TRACE, 1));
         let state = context.state.expect("a state").replace(' ', "");
@@ -139,14 +151,22 @@ fn the_suites_rig_restarts_what_is_doubled_and_takes_one_call_alone() {
     let context = format!("traceparent: 00-{TRACE}-{PARENT}-01\r\n");
     let seen = rig.post(&context.repeat(2), &told, 1);
     let context = super::Context::of(&seen[0]);
-    assert!(context.trace != TRACE && context.parent != PARENT, "{context:?}");
+    assert!(
+        context.trace != TRACE && context.parent != PARENT,
+        "{context:?}"
+    );
 }
 
 #[test]
 fn the_suites_rig_says_so_when_it_could_not_obey() {
     let rig = Rig::start();
     let refused = rig.url("/status/500");
-    for body in ["{", "{}", "[{\"url\": \"/a\"}]", &format!("[{{\"url\": \"{refused}\"}}]")] {
+    for body in [
+        "{",
+        "{}",
+        "[{\"url\": \"/a\"}]",
+        &format!("[{{\"url\": \"{refused}\"}}]"),
+    ] {
         let (head, _) = Wire::connect(rig.proxy.at(0)).ask(format!(
             "POST /test HTTP/1.1\r\nHost: service\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
