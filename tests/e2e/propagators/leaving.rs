@@ -1,5 +1,9 @@
 //! What leaves, and who decided it.
 
+use crate::component::Component;
+use crate::proxy::{self, Proxy};
+use crate::wire::Wire;
+
 use super::{
     ALL, FORMATS, Fields, PARENT, PLANTED, Rig, TRACE, TRUSTS, brought, context, fields, hex, names,
 };
@@ -193,6 +197,73 @@ fn a_deferred_decision_is_made_here_and_the_ids_are_kept() {
             assert_eq!((trace.as_str(), flags), (TRACE, u8::from(sampled)), "{why}");
             assert_ne!(span, PARENT, "{why}");
         }
+    }
+}
+
+#[test]
+fn what_the_caller_began_goes_on_where_no_trace_is_started_or_kept() {
+    let deferred = ("b3", format!("{TRACE}-{PARENT}"));
+    let omit = "  unsampledRoot: omit\n";
+    let drop = "  samplingRatePerMillion: 1000000\n  rules: [{match: {path: /a}, drop: true}]\n";
+    let b3 = |value: &str| ("b3", value.to_owned());
+    // Flags that leave, if a context does.
+    let rows = [
+        (
+            omit,
+            deferred.clone(),
+            Some((true, 0)),
+            "the trace isn't new",
+        ),
+        (
+            omit,
+            b3("0"),
+            Some((false, 2)),
+            "the decision is the caller's",
+        ),
+        (
+            omit,
+            ("x-none", "1".to_owned()),
+            None,
+            "a new trace says nothing",
+        ),
+        (
+            drop,
+            deferred,
+            Some((true, 0)),
+            "the ids were left standing",
+        ),
+        (
+            drop,
+            b3("0"),
+            Some((false, 2)),
+            "the decision was left standing",
+        ),
+        (drop, b3("1"), Some((false, 3)), "the other one, too"),
+        (
+            drop,
+            ("x-none", "1".to_owned()),
+            None,
+            "nothing was left standing",
+        ),
+    ];
+    for (tracing, field, expected, why) in rows {
+        let component = Component::start();
+        let listeners = format!(
+            "- name: a\n  bind: 127.0.0.1:0\n  trust: {{default: full}}\n  upstream: {{url: \"{}\"}}\n\
+             propagation: {{extract: {ALL}, inject: [tracecontext]}}\n",
+            component.url()
+        );
+        let tracing = format!("{tracing}  export: {{endpoint: \"http://127.0.0.1:9\"}}");
+        let proxy = Proxy::start(&proxy::custom(&tracing, &listeners));
+        let (name, value) = field;
+        Wire::connect(proxy.at(0)).ask(format!(
+            "GET /a HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n\r\n"
+        ));
+        let seen = component.wait_for(1).remove(0);
+        assert!(seen.values("b3").is_empty(), "{why}");
+        let said = seen.value("traceparent").map(|_| context(&seen));
+        let said = said.map(|(trace, _, flags)| (trace == TRACE, flags));
+        assert_eq!(said, expected, "{name}: {value}: {why}");
     }
 }
 
