@@ -385,7 +385,10 @@ fn propagators_are_the_formats_of_every_listener() {
 #[test]
 fn a_propagator_that_is_not_spoken_is_named() {
     for (value, phrase) in [
-        ("tracecontext,ottrace", "ottrace is not supported"),
+        (
+            "tracecontext,ottrace",
+            "ottrace (OT Trace) is not supported",
+        ),
         (
             "datadog",
             "expected tracecontext, baggage, b3, b3multi, jaeger or xray, or none alone",

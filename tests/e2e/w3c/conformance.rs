@@ -3,69 +3,27 @@
 #[path = "../../w3c/app.rs"]
 mod app;
 
-use std::net::SocketAddr;
-use std::thread::JoinHandle;
-
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use super::{PARENT, TRACE};
+use crate::background::{self, Background};
 use crate::component::{Component, Seen};
 use crate::proxy::Proxy;
 use crate::ready_made;
 use crate::wire::{self, Wire};
 
-/// A running app; ends when dropped.
-struct App {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl App {
-    fn start(listener: std::net::TcpListener, egress: SocketAddr) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async move {
-                listener.set_nonblocking(true).expect("a usable socket");
-                let listener = TcpListener::from_std(listener).expect("a usable socket");
-                tokio::select! {
-                    () = app::serve(listener, egress) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for App {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 struct Rig {
     harness: Component,
     proxy: Proxy,
-    _app: App,
+    _app: Background,
 }
 
 impl Rig {
     fn start() -> Self {
         let harness = Component::start();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let app = format!("url: http://{}", listener.local_addr().expect("an address"));
+        let (listener, address) = background::listener();
+        let app = format!("url: http://{address}");
         let proxy = ready_made::start(
             "w3c-conformance.yaml",
             &[
@@ -78,7 +36,11 @@ impl Rig {
                 ),
             ],
         );
-        let app = App::start(listener, proxy.at(1));
+        let egress = proxy.at(1);
+        let app = Background::run(move || async move {
+            let listener = TcpListener::from_std(listener).expect("a usable socket");
+            app::serve(listener, egress).await;
+        });
         Self {
             harness,
             proxy,
