@@ -4,9 +4,11 @@
 
 pub mod baggage;
 pub mod extract;
+pub mod formats;
 mod hex;
 pub mod ids;
 pub mod ot;
+pub mod propagation;
 pub mod traceparent;
 pub mod tracestate;
 pub mod trust;

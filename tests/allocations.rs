@@ -11,8 +11,13 @@ use std::io::Write as _;
 use std::process::Command;
 use std::time::Instant;
 
+use http::HeaderName;
 use tracegate::context::baggage::Verdict;
+use tracegate::context::extract::Inbound;
+use tracegate::context::formats::{Fields, Format};
 use tracegate::context::ids::{SpanId, TraceId};
+use tracegate::context::propagation::Propagation;
+use tracegate::context::traceparent::TraceParent;
 use tracegate::context::tracestate::Outgoing;
 use tracegate::context::trust::Trust;
 use tracegate::context::untrusted::{Stripper, is_context};
@@ -131,13 +136,46 @@ fn a_sampled_root_allocates_nothing_for_its_context() {
     assert_eq!((count, written), (0, Some(true)));
 }
 
+/// Fields of a request.
+struct Written(Vec<(HeaderName, Vec<u8>)>);
+
+impl Fields for Written {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let same = move |field: &&(HeaderName, Vec<u8>)| field.0 == *name;
+        self.0.iter().filter(same).map(|field| field.1.as_slice())
+    }
+}
+
+#[test]
+fn no_format_allocates_to_be_read_or_written() {
+    let parent = TraceParent::parse(TRACEPARENT).expect("a context");
+    for format in Format::ALL {
+        let mut fields = Written(Vec::new());
+        format.write(&parent, &mut |name, value| {
+            fields.0.push((name, value.to_vec()));
+        });
+        let (mut bytes, mut read) = (0, None);
+        let count = counting::during(|| {
+            read = Inbound::read(black_box(&fields), &Format::ALL).valid();
+            black_box(format).write(&parent, &mut |_, value| bytes += value.len());
+        });
+        assert_eq!(count, 0, "{format:?}");
+        assert_eq!(read.is_some(), format != Format::Baggage, "{format:?}");
+        assert_eq!(
+            bytes,
+            fields.0.iter().map(|field| field.1.len()).sum::<usize>()
+        );
+    }
+}
+
 #[test]
 fn judging_names_and_baggage_allocates_nothing() {
     let stripper = Stripper::new(["x-request-id"]);
+    let propagation = Propagation::default();
     let count = counting::during(|| {
-        let names = NAMES
-            .iter()
-            .filter(|name| is_context(name) || stripper.is_context(name));
+        let names = NAMES.iter().filter(|name| {
+            is_context(name) || stripper.is_context(name) || !propagation.passes(name)
+        });
         (names.count(), Verdict::of([&b"a=1,b=2;p=3"[..]]))
     });
     assert_eq!(count, 0);

@@ -276,6 +276,7 @@ health: {bind: 127.0.0.1:9902}
 workers: 3
 drainDelay: 1s
 drainTimeout: 2s
+propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bin]}
 ";
     let path = directory.0.join("c.yaml");
     let once = check(&path, text).unwrap().config;

@@ -7,8 +7,9 @@
 //!   roots alone, `tracing.samplingRatePerMillion`: `parentbased_always_on` is 1000000,
 //!   `parentbased_always_off` 0, `parentbased_traceidratio` a million times its argument (1 if
 //!   absent). The same three without `parentbased_` set the same rates, with a warning.
-//! - **Propagators.** `tracecontext,baggage` is what the proxy does anyway; `none` is
-//!   `propagate: none` on every listener; nothing else is supported yet.
+//! - **Propagators** become `propagation.extract` and `inject`. Of several contexts the first of the
+//!   list wins. Either name of B3 reads both of its encodings and writes its own. `none` is
+//!   `propagate: none` on every listener.
 //! - **`OTEL_BSP_EXPORT_TIMEOUT`** bounds an export, `OTEL_EXPORTER_OTLP_TIMEOUT` one attempt: the
 //!   smaller of both applies.
 //! - **Metrics.** `OTEL_METRICS_EXPORTER` is `metrics.otlp`: whether `otlp` is in it (Prometheus is
@@ -18,6 +19,7 @@
 mod exporter;
 mod lists;
 mod metrics;
+mod propagators;
 
 pub(super) use metrics::MetricsEnv;
 
@@ -64,7 +66,7 @@ pub(super) fn overlay(
     let env = Env { variables, report };
     service(&env, root);
     sampler(&env, root);
-    propagators(&env, root);
+    propagators::overlay(&env, root);
     let travel = exporter::overlay(&env, root);
     Batching {
         protocol_of_environment: travel.chosen,
@@ -247,29 +249,6 @@ fn ratio(text: &str) -> Expected<u32> {
     (in_range && (rate > 0 || ratio == 0.0))
         .then_some(rate)
         .ok_or_else(expected)
-}
-
-fn propagators(env: &Env<'_>, root: &mut Node) {
-    let Some(variable) = env.get("OTEL_PROPAGATORS") else {
-        return;
-    };
-    let lower = variable.value.to_ascii_lowercase();
-    let mut names: Vec<&str> = lower.split(',').map(str::trim).collect();
-    names.sort_unstable();
-    names.dedup();
-    match names.as_slice() {
-        ["baggage", "tracecontext"] => {}
-        ["none"] => {
-            for listener in root.items_mut("listeners") {
-                let node = Node::plain(&variable.at, "none");
-                variable.put(listener, &["propagate"], node);
-            }
-        }
-        _ => variable.fault(format!(
-            "expected tracecontext,baggage or none (others are not supported yet); got {}",
-            show(variable.value)
-        )),
-    }
 }
 
 fn batching(env: &Env<'_>, root: &mut Node) -> Batching {

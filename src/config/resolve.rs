@@ -8,6 +8,7 @@ mod effective;
 mod export;
 mod listener;
 mod metrics;
+mod propagation;
 mod server;
 mod tracing;
 mod upstream;
@@ -22,6 +23,7 @@ use super::raw::{Node, Value};
 use super::reader::{Field, Map};
 use super::values;
 use crate::access_log::Mode;
+use crate::context::propagation::Propagation;
 
 pub(super) const API_VERSION: &str = "tracegate.dev/v1alpha1";
 pub(super) const KIND: &str = "TracegateConfiguration";
@@ -34,6 +36,7 @@ struct Sources {
     kubernetes_file: Option<PathBuf>,
     fleet_key_file: Option<PathBuf>,
     allow_remote: bool,
+    propagation: Propagation,
 }
 
 /// Reads the whole tree. `None` if anything needed is missing; faults are in the report.
@@ -46,7 +49,8 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
     let mut sources = Sources::default();
     header(&root);
     let resource = service(&root.get("service").map_or_empty());
-    let listeners = listener::read_all(&root.get("listeners"));
+    let propagation = propagation::read(&root.get("propagation").map_or_empty());
+    let listeners = listener::read_all(&root.get("listeners"), propagation);
     let tracing = root.get("tracing").map_or_empty();
     let sampling = tracing::read(&tracing, &listeners.names, &mut sources);
     let mut export = export::read(&tracing.get("export"), resource, batching);
@@ -58,7 +62,6 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
     let health = server::health(&root.get("health"));
     server::check_binds(&listeners.binds, &admin, &health);
     let access_log = access_log(&root);
-    not_yet(&root);
     let workers = read_workers(&root);
     let drain_delay = duration(&root, "drainDelay", Duration::ZERO, HOUR);
     let drain_timeout = duration(&root, "drainTimeout", Duration::from_secs(30), 24 * HOUR);
@@ -76,6 +79,7 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
         files: Vec::new(),
         notes: Vec::new(),
     };
+    sources.propagation = propagation;
     config.effective = effective::effective(&config, &sources);
     Some(config)
 }
@@ -120,37 +124,6 @@ fn access_log(root: &Map<'_>) -> Mode {
     ];
     let map = root.get("accessLog").map_or_empty();
     map.get("mode").one_of(&words, &[]).unwrap_or_default()
-}
-
-/// Top-level keys that have only their default so far.
-fn not_yet(root: &Map<'_>) {
-    let propagation = root.get("propagation").map_or_empty();
-    formats(&propagation.get("extract"));
-    formats(&propagation.get("inject"));
-    let correlate = propagation.get("correlateBy");
-    if !correlate.list().is_empty() {
-        correlate.not_yet();
-    }
-}
-
-fn formats(field: &Field<'_>) {
-    const LATER: [&str; 6] = [
-        "b3",
-        "b3multi",
-        "jaeger",
-        "xray",
-        "datadog",
-        "grpc-trace-bin",
-    ];
-    if !field.is_present() {
-        return;
-    }
-    let items = field.list();
-    let known = [("tracecontext", 0), ("baggage", 1)];
-    let read: Vec<_> = items.iter().map(|f| f.one_of(&known, &LATER)).collect();
-    if read.iter().all(Option::is_some) && read != [Some(0), Some(1)] {
-        field.fault("not supported yet but as [tracecontext, baggage]");
-    }
 }
 
 fn read_workers(root: &Map<'_>) -> usize {

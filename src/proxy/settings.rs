@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::context::propagation::Propagation;
 use crate::context::trust;
 use crate::listen::settings::{CertificateFiles, Limits, Protocol};
 use crate::span::record::Direction;
@@ -25,8 +26,10 @@ pub struct Settings {
     pub allow_connect: bool,
     /// Where requests go.
     pub upstream: UpstreamSettings,
-    /// What context leaves.
+    /// Whether context leaves.
     pub propagate: Propagate,
+    /// The formats that are read and written.
+    pub propagation: Propagation,
     /// What becomes of egress requests without a parent.
     pub orphans: Orphans,
     /// gRPC methods (`package.Service/Method`) known beyond the built-in ones.
@@ -50,10 +53,10 @@ pub enum Forwarded {
     Off,
 }
 
-/// What context leaves.
+/// Whether context leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagate {
-    /// The span's context, as W3C Trace Context.
+    /// The span's context, in the formats of `propagation.inject` (by default W3C's).
     W3c,
     /// Nothing: every context header is stripped.
     None,

@@ -37,6 +37,7 @@ mod metrics_names;
 mod metrics_push;
 mod outage;
 mod pairings;
+mod propagators;
 mod proxy_protocol;
 mod ready_made;
 mod relay;

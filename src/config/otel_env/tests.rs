@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Config, Faults, FileText, Flags, Loaded, Source, Strictness, load};
+use crate::context::formats::Format;
 use crate::export::settings::{Compression, Otlp, Sink, Transport};
 use crate::proxy::settings::Propagate;
 
@@ -338,14 +339,75 @@ fn propagators_none_lets_no_context_leave() {
     };
     assert_eq!(propagate("baggage, TraceContext"), [Propagate::W3c; 2]);
     assert_eq!(propagate("none"), [Propagate::None; 2]);
+    assert_eq!(propagate("none, NONE"), [Propagate::None; 2]);
+}
+
+#[test]
+fn propagators_are_the_formats_of_every_listener() {
+    use Format::{B3, B3Multi, Baggage, Jaeger, TraceContext, XRay};
+    let rows: [(&str, &[Format], &[Format], &str); 6] = [
+        (
+            "tracecontext,baggage",
+            &[TraceContext, Baggage],
+            &[TraceContext, Baggage],
+            "the default",
+        ),
+        (
+            "XRay, jaeger,xray",
+            &[XRay, Jaeger],
+            &[XRay, Jaeger],
+            "case, order and repetition",
+        ),
+        ("b3", &[B3, B3Multi], &[B3], "reads both encodings"),
+        (
+            "b3multi",
+            &[B3, B3Multi],
+            &[B3Multi],
+            "the single one first",
+        ),
+        (
+            "tracecontext,b3multi,b3",
+            &[TraceContext, B3, B3Multi],
+            &[TraceContext, B3Multi, B3],
+            "both",
+        ),
+        ("baggage", &[Baggage], &[Baggage], "no context at all"),
+    ];
+    for (value, extract, inject, reason) in rows {
+        for listener in config(FILE, &[("OTEL_PROPAGATORS", value)]).listeners {
+            let made = listener.proxy.propagation;
+            assert_eq!(made.extract(), extract, "{value}: {reason}");
+            assert_eq!(made.inject(), inject, "{value}: {reason}");
+        }
+    }
+}
+
+#[test]
+fn a_propagator_that_is_not_spoken_is_named() {
+    for (value, phrase) in [
+        (
+            "tracecontext,ottrace",
+            "ottrace (OT Trace) is not supported",
+        ),
+        (
+            "datadog",
+            "expected tracecontext, baggage, b3, b3multi, jaeger or xray, or none alone",
+        ),
+        ("b3,", "got \"b3,\""),
+        ("none,b3", "or none alone; got \"none,b3\""),
+    ] {
+        let variables = [("OTEL_PROPAGATORS", value)];
+        let faults = with(FILE, &variables, Flags::default(), Strictness::Check).unwrap_err();
+        assert!(faults.to_string().contains(phrase), "{faults}");
+    }
 }
 
 #[test]
 fn a_bad_variable_is_a_fault_in_check_and_a_warning_in_run() {
     for (name, value) in [
         ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
-        ("OTEL_PROPAGATORS", "b3"),
-        ("OTEL_PROPAGATORS", "tracecontext"),
+        ("OTEL_PROPAGATORS", "ottrace"),
+        ("OTEL_PROPAGATORS", "none,tracecontext"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),
         ("OTEL_TRACES_EXPORTER", "otlp,none"),
         ("OTEL_SDK_DISABLED", "yes"),
@@ -423,7 +485,7 @@ fn a_faulty_file_stops_run_whatever_the_environment_says() {
     // The variable hides the file's value, which is checked all the same.
     let variables = [
         ("OTEL_TRACES_SAMPLER", "parentbased_always_on"),
-        ("OTEL_PROPAGATORS", "b3"),
+        ("OTEL_PROPAGATORS", "ottrace"),
     ];
     let faults = with(&file, &variables, Flags::default(), Strictness::Run).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults}");

@@ -13,6 +13,7 @@ use crate::config::address::{mask, show_admin_bind, show_listener_bind, show_ups
 use crate::config::resolve::{API_VERSION, KIND};
 use crate::config::values::{show_duration, show_size};
 use crate::config::{Config, Listener};
+use crate::context::formats::Format;
 use crate::context::trust::{Policy, Trust};
 use crate::export::settings::{Compression, Otlp, Settings as Export, Sink, Transport};
 use crate::listen::settings::{CertificateFiles, Limits, Protocol, TlsSettings, TlsVersion};
@@ -51,8 +52,8 @@ pub(super) fn effective(config: &Config, sources: &Sources) -> Value {
         "drainTimeout": show_duration(config.drain_timeout),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
         "propagation": {
-            "extract": ["tracecontext", "baggage"],
-            "inject": ["tracecontext", "baggage"],
+            "extract": formats(sources.propagation.extract()),
+            "inject": formats(sources.propagation.inject()),
             "correlateBy": [],
         },
     }))
@@ -64,6 +65,10 @@ fn present(value: Value) -> Value {
         Value::Object(map) => map.into_iter().filter(|(_, v)| !v.is_null()).collect(),
         other => other,
     }
+}
+
+fn formats(formats: &[Format]) -> Vec<&'static str> {
+    formats.iter().map(|format| format.as_str()).collect()
 }
 
 fn tracing(sampling: &Sampling, export_settings: &Export, sources: &Sources) -> Value {
