@@ -11,14 +11,22 @@ use tokio::task::AbortHandle;
 use crate::metrics::ListenerShard;
 
 /// Runs a task on this thread. If it panics that is counted, and nothing else ends with it.
-pub fn spawn<F: Future + 'static>(counters: &Arc<ListenerShard>, future: F) -> AbortHandle {
-    // Boxed first: the runtime moves a task several times before it comes to rest, and an
-    // engine's future is large.
-    let contained = Contained {
+pub fn spawn<F: Future + 'static>(counters: &Arc<ListenerShard>, future: F) {
+    tokio::task::spawn_local(contained(counters, future));
+}
+
+/// The same, to be taken back.
+pub fn abortable<F: Future + 'static>(counters: &Arc<ListenerShard>, future: F) -> AbortHandle {
+    tokio::task::spawn_local(contained(counters, future)).abort_handle()
+}
+
+fn contained<F: Future>(counters: &Arc<ListenerShard>, future: F) -> Contained<F> {
+    Contained {
+        // Boxed first: the runtime moves a task several times before it comes to rest, and an
+        // engine's future is large.
         future: Some(Box::pin(future)),
         counters: Arc::clone(counters),
-    };
-    tokio::task::spawn_local(contained).abort_handle()
+    }
 }
 
 struct Contained<F> {

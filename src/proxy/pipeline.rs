@@ -69,10 +69,15 @@ fn admit(
     if headers.count() > listener.settings.limits.max_headers {
         return Err(Fault::HeadTooLarge);
     }
-    framing::check_request(headers).map_err(|_| Fault::BadRequest)?;
+    let look = hop::look(headers);
+    framing::check_request(headers, look.plain).map_err(|_| Fault::BadRequest)?;
     target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
     Ok(
-        match hop::strip_request(headers, !http2 && line.version == http::Version::HTTP_11) {
+        match hop::strip_request(
+            headers,
+            look,
+            !http2 && line.version == http::Version::HTTP_11,
+        ) {
             _ if connect => Wanted::Connect,
             Upgrade::To(protocol) => Wanted::Upgrade(protocol),
             Upgrade::None => Wanted::Response,
@@ -82,7 +87,8 @@ fn admit(
 
 /// An interim answer's head, on its way to the caller: it has no body, whatever it says.
 pub fn interim(headers: &mut impl Head, traced: &Traced) {
-    hop::strip_response(headers);
+    let look = hop::look(headers);
+    hop::strip_response(headers, look);
     headers.remove(&header::CONTENT_LENGTH);
     trace::answered(traced, headers);
 }
@@ -99,8 +105,9 @@ pub fn response(
     resends: u8,
     exchange: &mut Exchange,
 ) -> Result<Upgrade, Ambiguous> {
-    let settled = framing::settle_response(headers);
-    let switched = hop::strip_response(headers);
+    let look = hop::look(headers);
+    let settled = framing::settle_response(headers, look.plain);
+    let switched = hop::strip_response(headers, look);
     trace::answered(traced, headers);
     exchange.answered(status, headers);
     exchange.record(|record| record.resends = resends);

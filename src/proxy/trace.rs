@@ -259,8 +259,12 @@ pub fn answered(traced: &Traced, headers: &mut impl Head) {
     if traced.trust != Trust::Drop {
         return;
     }
-    headers.remove(&TRACERESPONSE);
-    if headers.has(&SERVER_TIMING) {
+    let mut timed = false;
+    headers.remove_if(|name| {
+        timed |= name == SERVER_TIMING;
+        name == TRACERESPONSE
+    });
+    if timed {
         strip_trace_timing(headers, &SERVER_TIMING);
     }
 }

@@ -149,7 +149,7 @@ impl Attempt {
                         replay.tape = Some(tape);
                     }
                     let counters = route.upstream.dialer.counters();
-                    Sending(Some(local::spawn(counters, Pump::new(body, stream))))
+                    Sending(Some(local::abortable(counters, Pump::new(body, stream))))
                 });
                 (Sent::Http2(answer, sending), Lease::Http2 { _slot: slot })
             }
