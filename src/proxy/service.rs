@@ -63,7 +63,7 @@ pub fn serve(connection: Rc<Connection>, head: Parts, body: Incoming, asked: Ask
 /// A request being served; resolves with its answer.
 pub enum Serving {
     /// On its way to the upstream.
-    Underway(Underway),
+    Underway(Box<Underway>),
     /// Isn't forwarded.
     Refused(Option<Box<Response<ResponseBody>>>),
 }
@@ -80,7 +80,7 @@ fn begin(
     mut parts: Parts,
     body: Incoming,
     asked: Asked,
-) -> Result<Underway, Box<Response<ResponseBody>>> {
+) -> Result<Box<Underway>, Box<Response<ResponseBody>>> {
     let start = Instant::now();
     let open = connection.activity.begin();
     let listener = connection.slot.current();
@@ -111,7 +111,7 @@ fn begin(
         gate: gate.clone(),
         tells: asked.interim,
     };
-    Ok(Underway {
+    Ok(Box::new(Underway {
         flight: route.begin(parts, body),
         reply: Some(Reply {
             connection,
@@ -124,7 +124,7 @@ fn begin(
             grpc,
             http10,
         }),
-    })
+    }))
 }
 
 /// What there is to say to the caller.
@@ -139,7 +139,7 @@ impl Serving {
     /// Ready with the answer, or with what comes before it if [`Asked::interim`] says so.
     pub fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
         let Underway { flight, reply } = match self {
-            Self::Underway(underway) => underway,
+            Self::Underway(underway) => &mut **underway,
             Self::Refused(refused) => {
                 return match refused.take() {
                     Some(refused) => Poll::Ready(Said::Answer(Ok(*refused))),
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_an_answer_is_small_because_there_is_one_per_open_stream() {
-        let bytes = std::mem::size_of::<Serving>();
+        let bytes = std::mem::size_of::<Underway>();
         assert!(bytes <= 384, "{bytes} bytes");
     }
 }
