@@ -11,6 +11,7 @@ mod component;
 mod files;
 mod frames;
 mod http2;
+mod http2_relay;
 mod metrics;
 mod process;
 mod program;
