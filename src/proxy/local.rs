@@ -12,36 +12,41 @@ use crate::metrics::ListenerShard;
 
 /// Runs a task on this thread. If it panics that is counted, and nothing else ends with it.
 pub fn spawn<F: Future + 'static>(counters: &Arc<ListenerShard>, future: F) {
+    // Boxed first: the runtime moves a task several times before it comes to rest, and an
+    // engine's future is large.
+    small(counters, Box::pin(future));
+}
+
+/// The same for a future that is small.
+pub fn small<F: Future + Unpin + 'static>(counters: &Arc<ListenerShard>, future: F) {
     tokio::task::spawn_local(contained(counters, future));
 }
 
 /// The same, to be taken back.
 pub fn abortable<F: Future + 'static>(counters: &Arc<ListenerShard>, future: F) -> AbortHandle {
-    tokio::task::spawn_local(contained(counters, future)).abort_handle()
+    tokio::task::spawn_local(contained(counters, Box::pin(future))).abort_handle()
 }
 
-fn contained<F: Future>(counters: &Arc<ListenerShard>, future: F) -> Contained<F> {
+fn contained<F: Future + Unpin>(counters: &Arc<ListenerShard>, future: F) -> Contained<F> {
     Contained {
-        // Boxed first: the runtime moves a task several times before it comes to rest, and an
-        // engine's future is large.
-        future: Some(Box::pin(future)),
+        future: Some(future),
         counters: Arc::clone(counters),
     }
 }
 
 struct Contained<F> {
-    future: Option<Pin<Box<F>>>,
+    future: Option<F>,
     counters: Arc<ListenerShard>,
 }
 
-impl<F: Future> Future for Contained<F> {
+impl<F: Future + Unpin> Future for Contained<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(future) = &mut self.future else {
             return Poll::Ready(());
         };
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(_)) => Poll::Ready(()),
             Err(_) => {

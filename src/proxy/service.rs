@@ -128,6 +128,7 @@ fn begin(
 }
 
 /// What there is to say to the caller.
+#[expect(clippy::large_enum_variant, reason = "handed on at once, never kept")]
 pub enum Said {
     /// An interim response; more comes.
     Interim(Response<()>),

@@ -40,7 +40,7 @@ pub struct Served<I> {
 }
 
 enum State<I> {
-    Handshake(Handshake<I, Bytes>),
+    Handshake(Box<Handshake<I, Bytes>>),
     Open(Box<Engine<I, Bytes>>),
 }
 
@@ -55,7 +55,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Served<I> {
             .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
             .handshake(io);
         Self {
-            state: State::Handshake(handshake),
+            state: State::Handshake(Box::new(handshake)),
             connection,
             finishing: false,
         }
@@ -79,7 +79,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Future for Served<I> {
         loop {
             match &mut this.state {
                 State::Handshake(handshake) => {
-                    let mut engine = Box::new(ready!(Pin::new(handshake).poll(cx))?);
+                    let mut engine = Box::new(ready!(Pin::new(&mut **handshake).poll(cx))?);
                     if this.finishing {
                         engine.graceful_shutdown();
                     }
@@ -125,7 +125,7 @@ fn accept(
         respond,
         opening: opening.map(Box::new),
     });
-    local::spawn(connection.slot.counters(), exchange);
+    local::small(connection.slot.counters(), exchange);
 }
 
 /// Where the halves of a stream that became a tunnel go.
@@ -135,7 +135,7 @@ type Opening = (h2::RecvStream, oneshot::Sender<Duplex>);
 /// is one per open stream.
 enum Exchange {
     Awaited(Awaited),
-    Answered(Pump<ResponseBody>),
+    Answered(Box<Pump<ResponseBody>>),
 }
 
 /// A stream whose answer is awaited. Dropping what serves it, when the caller has reset it,
@@ -154,7 +154,7 @@ impl Future for Exchange {
         loop {
             match this {
                 Self::Awaited(awaited) => match ready!(awaited.poll(cx)) {
-                    Some(pump) => *this = Self::Answered(pump),
+                    Some(pump) => *this = Self::Answered(Box::new(pump)),
                     None => return Poll::Ready(()),
                 },
                 Self::Answered(pump) => return Pin::new(pump).poll(cx),
