@@ -3,7 +3,10 @@
 //! Everything here is pure: no clock, no sockets, no tokio.
 
 pub mod baggage;
+pub mod callers;
+pub mod certificate;
 pub mod extract;
+pub mod glob;
 mod hex;
 pub mod ids;
 pub mod ot;

@@ -15,6 +15,7 @@ pub mod labels;
 mod negotiate;
 mod render;
 pub mod shard;
+mod verdicts;
 
 pub use exposition::{Exposition, Format};
 pub use labels::{Decision, MethodClass, Refusal, RequestRefusal, StatusClass};

@@ -1,11 +1,12 @@
 //! One request's way through trust, sampling and context: what the proxy does between head and
 //! head, shared by the benchmark and by the test that counts allocations and instructions.
 
+use tracegate::context::callers::{Caller, Callers};
 use tracegate::context::extract::Inbound;
 use tracegate::context::ids::Flags;
 use tracegate::context::traceparent::{LEN, TraceParent};
 use tracegate::context::tracestate::{Outgoing, TraceState};
-use tracegate::context::trust::{Caller, Policy, Rule, Trust};
+use tracegate::context::trust::{Policy, Rule, Trust};
 use tracegate::sample::cap::Nanos;
 use tracegate::sample::decision::{Decision, Parent};
 use tracegate::sample::generator::IdGenerator;
@@ -35,7 +36,7 @@ pub const NAMES: [&str; 12] = [
 /// A worker's share of the pipeline.
 pub struct Flow {
     policy: Policy,
-    caller: Caller,
+    caller: Caller<'static>,
     pub sampler: Sampler,
     pub ids: IdGenerator,
 }
@@ -53,7 +54,10 @@ impl Flow {
         let network = "127.0.0.0/8".parse().expect("a network");
         let other = "10.0.0.0/8".parse().expect("a network");
         let rule = |cidr, trust| Rule {
-            cidrs: vec![cidr],
+            from: Callers {
+                cidrs: vec![cidr],
+                ..Callers::default()
+            },
             trust,
         };
         let rate = PerMillion::new(per_million).expect("at most a million");
@@ -64,6 +68,7 @@ impl Flow {
             },
             caller: Caller {
                 address: Some([127, 0, 0, 1].into()),
+                ..Caller::default()
             },
             sampler: Sampler::new(
                 &Settings {
@@ -80,7 +85,7 @@ impl Flow {
     #[inline(never)]
     pub fn request(&mut self, traceparent: &[&[u8]], tracestate: &[&[u8]]) -> Head {
         let inbound = Inbound::of(traceparent.iter().copied()).valid();
-        let trust = self.policy.judge(&self.caller);
+        let trust = self.policy.judge(&self.caller).trust;
         let kept = match (inbound, trust) {
             (None, _) | (_, Trust::Drop) => None,
             (Some(parent), trust) => Some((parent, trust == Trust::Full)),

@@ -8,7 +8,10 @@ mod effective;
 mod export;
 mod listener;
 mod server;
+mod tls;
+mod trace_id_header;
 mod tracing;
+mod trust;
 mod upstream;
 
 use std::path::PathBuf;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::histogram::Histogram;
 use super::labels::{Decision, Label, MethodClass, Refusal, RequestRefusal, StatusClass};
-use crate::context::trust::Trust;
+use super::verdicts::Verdicts;
+use crate::context::trust::Verdict;
 
 /// The counters of one worker.
 pub struct Shard {
@@ -26,7 +27,7 @@ pub struct ListenerShard {
     pub(super) connections_accepted: AtomicU64,
     pub(super) connections_refused: Counters<Refusal, { Refusal::COUNT }>,
     pub(super) requests_refused: Counters<RequestRefusal, { RequestRefusal::COUNT }>,
-    pub(super) trust_verdicts: Counters<Trust, 3>,
+    pub(super) trust_verdicts: Verdicts,
     pub(super) sampling: Counters<Decision, { Decision::COUNT }>,
     pub(super) context_restarted: AtomicU64,
     pub(super) upstream_connections: AtomicU64,
@@ -100,7 +101,7 @@ impl ListenerShard {
     }
 
     /// A caller was judged.
-    pub fn trust(&self, verdict: Trust) {
+    pub fn trust(&self, verdict: Verdict) {
         self.trust_verdicts.add(verdict);
     }
 

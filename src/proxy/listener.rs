@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::HeaderName;
 use rustls::ServerConfig;
 
 use super::settings::Settings;
 use super::upstream::Upstream;
 use super::upstream::connect::UpstreamTls;
 use crate::listen;
+use crate::listen::client_auth::Authorities;
 use crate::metrics::shard::ListenerShard;
 use crate::sample::sampler::Sampler;
 
@@ -22,6 +24,8 @@ pub struct Plan {
     pub proxy: Settings,
     /// TLS towards callers.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Whose certificates callers may present.
+    pub clients: Option<Arc<Authorities>>,
     /// TLS towards the upstream.
     pub upstream_tls: Option<Arc<UpstreamTls>>,
     /// Decides for all workers.
@@ -36,6 +40,10 @@ pub struct Listener {
     pub settings: Settings,
     /// TLS towards callers.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Whose certificates callers may present.
+    pub clients: Option<Arc<Authorities>>,
+    /// Name of the response field that tells the trace id.
+    pub trace_id_header: Option<Rc<HeaderName>>,
     /// Decides.
     pub sampler: Arc<Sampler>,
     /// Where requests go.
@@ -90,6 +98,14 @@ impl Listener {
             listen: plan.listen.clone(),
             settings: plan.proxy.clone(),
             tls: plan.tls.clone(),
+            clients: plan.clients.clone(),
+            // A copy of its own: clones of one name share a count that workers would fight over.
+            trace_id_header: plan
+                .proxy
+                .trace_id_header
+                .as_ref()
+                .and_then(|name| HeaderName::from_bytes(name.as_str().as_bytes()).ok())
+                .map(Rc::new),
             sampler: Arc::clone(&plan.sampler),
             upstream,
             counters: Arc::clone(counters),

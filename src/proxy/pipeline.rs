@@ -34,7 +34,10 @@ pub fn request(
     headers: &mut impl Head,
     exchange: &mut Exchange,
 ) -> Result<(Wanted, Traced), Fault> {
-    let admitted = admit(line, headers, listener, connection.http2);
+    let admitted = connection
+        .caller
+        .admit(listener)
+        .and_then(|()| admit(line, headers, listener, connection.http2));
     let traced = trace::judge(connection, listener, line, headers, exchange);
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;
@@ -91,6 +94,9 @@ pub fn response(
     let settled = framing::settle_response(headers);
     let switched = hop::strip_response(headers);
     trace::answered(traced, headers);
+    if let Some(told) = &traced.told {
+        told.tell(headers);
+    }
     exchange.answered(status, headers);
     exchange.record(|record| {
         record.resends = resends;

@@ -9,6 +9,7 @@ use super::exchange::Exchange;
 use super::head::{Head, Line};
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
+use super::trace_id_header::Told;
 use crate::context::baggage::Verdict;
 use crate::context::extract::Inbound;
 use crate::context::ids::Flags;
@@ -28,12 +29,14 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// What was decided about a request's context, as far as its answer needs to know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Traced {
     /// The caller's trust.
     pub trust: Trust,
     /// Whether context is stripped from the answer's trailers.
     pub strip_trailers: bool,
+    /// The trace id, for callers that may know it; `None` if nobody may.
+    pub told: Option<Told>,
 }
 
 /// Judges what the caller brought, decides sampling, and leaves exactly our own context on the
@@ -46,12 +49,14 @@ pub fn judge(
     exchange: &mut Exchange,
 ) -> Traced {
     let settings = &listener.settings;
-    let trust = settings.trust.judge(&connection.caller);
-    listener.counters.trust(trust);
+    let verdict = connection.caller.judge(listener);
+    let trust = verdict.trust;
+    listener.counters.trust(verdict);
     let leaves_nothing = settings.propagate == Propagate::None;
-    let traced = Traced {
+    let mut traced = Traced {
         trust,
         strip_trailers: leaves_nothing || trust != Trust::Full,
+        told: Told::nothing(listener),
     };
 
     let inbound = Inbound::of(headers.lines(&TRACEPARENT));
@@ -84,6 +89,11 @@ pub fn judge(
         None => Outgoing::fresh(decision.ot),
     };
     let outgoing = outgoing(connection, listener, parent, trusted, &decision);
+    if let (Some(told), Some(on)) = (&mut traced.told, &outgoing)
+        && trust != Trust::Drop
+    {
+        told.learn(on.trace_id);
+    }
     strip(headers, trust, inbound, leaves_nothing);
     if let Some(outgoing) = outgoing
         && !leaves_nothing
@@ -219,6 +229,9 @@ fn inject(
 pub fn answered(traced: &Traced, headers: &mut impl Head) {
     const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
     const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+    if let Some(told) = &traced.told {
+        told.strip(headers);
+    }
     if traced.trust != Trust::Drop {
         return;
     }

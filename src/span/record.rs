@@ -121,6 +121,8 @@ pub enum Fault {
     MethodNotAllowed,
     /// Request refused: the target can't be forwarded.
     BadTarget,
+    /// The caller's certificate, which is required, doesn't verify.
+    ClientCertificate,
     /// A fault of our own.
     Internal,
 }
@@ -140,6 +142,7 @@ impl Fault {
             Self::HeadTooLarge => "head_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BadTarget => "bad_target",
+            Self::ClientCertificate => "client_certificate",
             Self::Internal => "internal_error",
         }
     }
