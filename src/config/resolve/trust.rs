@@ -56,7 +56,9 @@ fn rule(field: &Field<'_>, reach: &Reach<'_>) -> Option<Rule> {
 /// Whom a rule is about: every condition given must hold, and one must be given.
 fn callers(field: &Field<'_>, reach: &Reach<'_>) -> Option<Callers> {
     let map = field.map()?;
-    let [cidrs, client_cert, unix_peer] = ["cidrs", "clientCert", "unixPeer"].map(|k| map.get(k));
+    let cidrs = map.get("cidrs");
+    let client_cert = map.get("clientCert");
+    let unix_peer = map.get("unixPeer");
     if ![&cidrs, &client_cert, &unix_peer]
         .iter()
         .any(|f| f.is_present())
@@ -86,7 +88,12 @@ fn networks(field: &Field<'_>) -> Vec<IpNet> {
 }
 
 fn certificate(field: &Field<'_>, map: &Map<'_>) -> ClientCert {
-    let keys = ["commonNames", "groups", "dnsSANs", "uriSANs"].map(|key| map.get(key));
+    let keys = [
+        map.get("commonNames"),
+        map.get("groups"),
+        map.get("dnsSANs"),
+        map.get("uriSANs"),
+    ];
     at_least_one(field, &keys, "commonNames, groups, dnsSANs or uriSANs");
     let [common_names, groups, dns_sans, uri_sans] = keys.map(|key| members(&key, "name", pattern));
     ClientCert {
@@ -108,7 +115,7 @@ fn pattern(field: &Field<'_>) -> Option<Box<str>> {
 }
 
 fn processes(field: &Field<'_>, map: &Map<'_>) -> UnixPeers {
-    let keys = ["uids", "gids"].map(|key| map.get(key));
+    let keys = [map.get("uids"), map.get("gids")];
     at_least_one(field, &keys, "uids or gids");
     // The highest number stands for none.
     let id = |item: &Field<'_>| item.read_plain(values::small(0..=u32::MAX - 1));

@@ -29,7 +29,7 @@ fn policy() -> Policy {
 }
 
 #[test]
-fn the_first_rule_that_matches_wins_and_is_named() {
+fn the_first_rule_that_matches_wins() {
     for (address, trust, rule) in [
         ("10.1.2.3", Trust::Full, Some(0)),
         ("10.1.255.255", Trust::Full, Some(0)),
