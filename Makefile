@@ -19,7 +19,7 @@ TOOLS := etcd:etcd-server etcdctl:etcd-client nginx:nginx haproxy:haproxy wrk:wr
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run everything embedded: components, proxies, traffic, spans in the terminal
@@ -74,6 +74,14 @@ target/tools/bin/cargo-deny:
 .PHONY: bench
 bench: deps ## CPU per request beside nginx, HAProxy and a byte forwarder (ROUNDS=5 SECONDS=2)
 	$(CARGO) bench --locked --bench proxies -- --rounds $(ROUNDS) --seconds $(SECONDS)
+
+# The suite is W3C's: `python3 test/test.py http://127.0.0.1:5000/test` in a checkout of w3c/trace-context.
+.PHONY: conformance
+conformance: ## what the W3C Trace Context suite is run against: proxies and app, until Ctrl-C
+	$(CARGO) build --locked --bin tracegate --example w3c-app
+	@trap 'kill $$(jobs -p)' EXIT; \
+	target/debug/examples/w3c-app 127.0.0.1:5001 127.0.0.1:5002 & \
+	target/debug/tracegate run --config config/w3c-conformance.yaml
 
 .PHONY: deps
 deps: ## install the programs that tests and benchmarks use (Debian, as root)

@@ -23,6 +23,7 @@ use tokio::runtime::{Builder, LocalOptions};
 
 pub use self::error::StartError;
 use self::sampling::CurrentSampler;
+use crate::access_log;
 use crate::config::{Config, Source};
 use crate::export;
 use crate::export::ring::Producer;
@@ -50,6 +51,7 @@ pub struct App {
     registry: Arc<Registry>,
     workers: Vec<worker::Handle>,
     exporter: export::Handle,
+    access_log: access_log::Handle,
     sampler: Arc<CurrentSampler>,
     drain: Drain,
     readiness: Arc<Readiness>,
@@ -102,12 +104,20 @@ impl App {
         for name in inherited.unclaimed() {
             tracing::warn!(name, "a descriptor was passed that no listener asks for");
         }
-        let registry = Registry::new(&plan::names(&config), config.workers);
-        let known = KnownMethods::new(plan::known_methods(&config));
-        let (rings, exporter) = export::start(&config.export, Arc::new(known), config.workers)?;
-        let workers = start_workers(&plans, rings, &registry, &secrets)?;
+        let known = Arc::new(KnownMethods::new(plan::known_methods(&config)));
+        let names = plan::names(&config);
+        let registry = Registry::knowing(Arc::clone(&known), &names, config.workers);
+        let (rings, exporter) = export::start(&config.export, known, config.workers)?;
+        let (logs, access_log) = access_log::stdout(config.workers);
+        access_log
+            .prepare(config.access_log)
+            .map_err(StartError::Runtime)?;
+        let ways = rings.into_iter().zip(logs);
+        let workers = start_workers(&plans, ways, &registry, &secrets)?;
         let sampler = Arc::new(CurrentSampler::new(&config.sampling, &plans));
         observe::register(&registry, &exporter.status(), &sampler);
+        observe::push(&registry, &exporter);
+        observe::access_log(&registry, access_log.status());
 
         let drain = Drain::new();
         let mut readiness = Readiness::builder(drain.clone());
@@ -124,6 +134,7 @@ impl App {
             registry,
             workers,
             exporter,
+            access_log,
             sampler,
             drain,
             readiness: readiness.build(),
@@ -170,6 +181,7 @@ impl App {
             worker.join();
         }
         let report = stopped.report;
+        stopped.access_log.shutdown(MIN_FLUSH);
         stopped.exporter.shutdown(report.remaining.max(MIN_FLUSH));
         tracing::info!(cut = report.cut, "stopped");
         Ok(Ended { cut: report.cut })
@@ -200,6 +212,7 @@ impl App {
             report,
             workers,
             exporter: self.exporter,
+            access_log: self.access_log,
         })
     }
 
@@ -244,6 +257,7 @@ struct Stopped {
     report: Report,
     workers: Rc<Vec<worker::Handle>>,
     exporter: export::Handle,
+    access_log: access_log::Handle,
 }
 
 fn bind_all(config: &Config, inherited: &mut Inherited) -> Result<Vec<Bound>, StartError> {
@@ -256,20 +270,19 @@ fn bind_all(config: &Config, inherited: &mut Inherited) -> Result<Vec<Bound>, St
 
 fn start_workers(
     plans: &[Plan],
-    rings: Vec<Producer>,
+    ways: impl Iterator<Item = (Producer, access_log::Producer)>,
     registry: &Registry,
     secrets: &plan::Secrets,
 ) -> Result<Vec<worker::Handle>, StartError> {
     let epoch = Instant::now();
-    rings
-        .into_iter()
-        .enumerate()
-        .map(|(index, ring)| {
+    ways.enumerate()
+        .map(|(index, (ring, access_log))| {
             let seed = worker::Seed {
                 index,
                 plans: plans.to_vec(),
                 shard: registry.shard(index),
                 ring,
+                access_log,
                 seed: secrets.seed()?,
             };
             worker::Handle::start(seed, epoch).map_err(StartError::Runtime)

@@ -41,6 +41,8 @@ pub struct Config {
     pub export: crate::export::settings::Settings,
     /// Which requests are sampled.
     pub sampling: crate::sample::settings::Settings,
+    /// Which requests are logged.
+    pub access_log: crate::access_log::Mode,
     /// The admin server, if there is one.
     pub admin: Option<crate::admin::settings::Admin>,
     /// The health server, if there is one.

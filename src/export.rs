@@ -18,6 +18,7 @@ use crate::span::semconv::Converter;
 pub mod batch;
 mod console;
 mod memory;
+pub mod metrics;
 mod otlp;
 mod pace;
 mod resource;
@@ -31,6 +32,7 @@ mod thread;
 pub use retry::Retry;
 pub use status::{Reason, SinkStatus, State, Status};
 
+use metrics::{Source, Sources};
 use settings::Settings;
 
 /// Why an exporter couldn't be built. All of these are faults of the configuration.
@@ -148,6 +150,7 @@ pub fn start_with(
         status: Arc::clone(&status),
         converter: Arc::new(Converter::new(known_rpc)),
         retry,
+        sources: Sources::default(),
     };
     let plan = match builder.plan(settings) {
         Ok(plan) => plan,
@@ -198,6 +201,13 @@ impl Handle {
     /// Counters and sink states; keeps reading right after the handle is gone.
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.status)
+    }
+
+    /// Says where metrics are gathered; only the first source counts.
+    pub fn gather_from(&self, source: Source) {
+        if let Some(running) = &self.running {
+            running.builder.sources.set(source);
+        }
     }
 
     /// Swaps sinks, resource and batching for those of `settings`. Batches already handed to the

@@ -1,25 +1,36 @@
 //! Metrics: counted per worker with relaxed atomics, summed when somebody asks.
 //!
 //! Every worker counts into a [`Shard`] of its own, so that no cache line is fought over on the
-//! way of a request. Counting from another thread is correct, only slower. Label sets are fixed
-//! when the registry is made: nothing a caller sends can mint a series.
+//! way of a request. Counting from another thread is correct, only slower. Labels are of closed
+//! sets and the series of a listener are bounded: nothing a caller sends can mint one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
+
+use crate::span::known_rpc::KnownMethods;
 use crate::span::record::Direction;
 
+mod exemplar;
 pub mod exposition;
 pub mod histogram;
 pub mod labels;
 mod negotiate;
+mod otlp;
 mod render;
+mod series;
 pub mod shard;
+mod table;
+mod text;
 mod verdicts;
 
-pub use exposition::{Exposition, Format};
-pub use labels::{Decision, MethodClass, Refusal, RequestRefusal, StatusClass};
+pub use exposition::Exposition;
+pub use labels::{Decision, MethodClass, Refusal, RequestRefusal};
+pub use series::Call;
 pub use shard::{Connection, InFlight, ListenerShard, Shard};
+pub use table::MAX_SERIES;
+pub use text::Format;
 
 /// Adds families that somebody else counts, the exporter's for example, to every scrape.
 pub type Collector = Box<dyn Fn(&mut Exposition) + Send + Sync>;
@@ -27,19 +38,34 @@ pub type Collector = Box<dyn Fn(&mut Exposition) + Send + Sync>;
 /// All metrics of one process.
 pub struct Registry {
     listeners: Box<[(Arc<str>, Direction)]>,
+    known_rpc: Arc<KnownMethods>,
+    keys: Box<[Arc<table::Keys>]>,
     shards: Box<[Arc<Shard>]>,
     collectors: Mutex<Vec<Collector>>,
     started: SystemTime,
 }
 
 impl Registry {
-    /// Metrics for these listeners, in this order, counted by that many workers (at least one).
+    /// Metrics for these listeners, in this order, counted by that many workers (at least one);
+    /// of gRPC methods those that are built in have series of their own.
     pub fn new(listeners: &[(Arc<str>, Direction)], workers: usize) -> Arc<Self> {
+        Self::knowing(Arc::default(), listeners, workers)
+    }
+
+    /// [`Registry::new`] with other known gRPC methods.
+    pub fn knowing(
+        known_rpc: Arc<KnownMethods>,
+        listeners: &[(Arc<str>, Direction)],
+        workers: usize,
+    ) -> Arc<Self> {
+        let keys: Box<[_]> = listeners.iter().map(|_| Arc::default()).collect();
         let shards = (0..workers.max(1))
-            .map(|_| Arc::new(Shard::new(listeners.len())))
+            .map(|_| Arc::new(Shard::new(&keys, &known_rpc)))
             .collect();
         Arc::new(Self {
             listeners: listeners.into(),
+            known_rpc,
+            keys,
             shards,
             collectors: Mutex::default(),
             started: SystemTime::now(),
@@ -62,9 +88,18 @@ impl Registry {
 
     /// Everything, as text.
     pub fn render(&self, format: Format) -> String {
-        let mut exposition = Exposition::new(format);
+        text::write(&self.gather(), format)
+    }
+
+    /// Everything as OTLP, cumulative since the process started.
+    pub fn otlp(&self) -> ScopeMetrics {
+        otlp::scope(&self.gather(), self.started)
+    }
+
+    fn gather(&self) -> Exposition {
+        let mut exposition = Exposition::default();
         render::process(&mut exposition, self.started);
-        render::listeners(&mut exposition, &self.listeners, &self.shards);
+        render::listeners(&mut exposition, self);
         for collector in self
             .collectors
             .lock()
@@ -73,7 +108,7 @@ impl Registry {
         {
             collector(&mut exposition);
         }
-        exposition.finish()
+        exposition
     }
 }
 

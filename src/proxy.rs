@@ -12,6 +12,8 @@ pub mod gate;
 pub mod head;
 pub mod hop;
 pub mod http1;
+pub mod http2;
+pub mod interim;
 pub mod listener;
 pub mod local;
 pub mod pipeline;

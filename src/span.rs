@@ -1,5 +1,6 @@
 //! Spans: the record a request leaves behind and how it reads in OpenTelemetry's conventions.
 
+pub mod error_type;
 pub mod known_rpc;
 pub mod record;
 pub mod redact;

@@ -9,15 +9,25 @@
 use std::hint::black_box;
 use std::io::Write as _;
 use std::process::Command;
+use std::time::Instant;
 
+use http::HeaderName;
 use tracegate::context::baggage::Verdict;
-use tracegate::context::ids::TraceId;
+use tracegate::context::extract::Inbound;
+use tracegate::context::formats::{Fields, Format};
+use tracegate::context::ids::{SpanId, TraceId};
+use tracegate::context::propagation::Propagation;
+use tracegate::context::traceparent::TraceParent;
 use tracegate::context::tracestate::Outgoing;
 use tracegate::context::trust::Trust;
 use tracegate::context::untrusted::{Stripper, is_context};
+use tracegate::metrics::labels::Version;
+use tracegate::metrics::{Call, MethodClass, Registry};
 use tracegate::sample::cap::Nanos;
 use tracegate::sample::decision::Parent;
 use tracegate::sample::rules::RuleId;
+use tracegate::span::error_type::Ended;
+use tracegate::span::record::{Direction, Outcome};
 
 #[path = "../benches/context/flow.rs"]
 mod flow;
@@ -126,16 +136,80 @@ fn a_sampled_root_allocates_nothing_for_its_context() {
     assert_eq!((count, written), (0, Some(true)));
 }
 
+/// Fields of a request.
+struct Written(Vec<(HeaderName, Vec<u8>)>);
+
+impl Fields for Written {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let same = move |field: &&(HeaderName, Vec<u8>)| field.0 == *name;
+        self.0.iter().filter(same).map(|field| field.1.as_slice())
+    }
+}
+
+#[test]
+fn no_format_allocates_to_be_read_or_written() {
+    let parent = TraceParent::parse(TRACEPARENT).expect("a context");
+    for format in Format::ALL {
+        let mut fields = Written(Vec::new());
+        format.write(&parent, &mut |name, value| {
+            fields.0.push((name, value.to_vec()));
+        });
+        let (mut bytes, mut read) = (0, None);
+        let count = counting::during(|| {
+            read = Inbound::read(black_box(&fields), &Format::ALL).valid();
+            black_box(format).write(&parent, &mut |_, value| bytes += value.len());
+        });
+        assert_eq!(count, 0, "{format:?}");
+        assert_eq!(read.is_some(), format != Format::Baggage, "{format:?}");
+        assert_eq!(
+            bytes,
+            fields.0.iter().map(|field| field.1.len()).sum::<usize>()
+        );
+    }
+}
+
 #[test]
 fn judging_names_and_baggage_allocates_nothing() {
     let stripper = Stripper::new(["x-request-id"]);
+    let propagation = Propagation::default();
     let count = counting::during(|| {
-        let names = NAMES
-            .iter()
-            .filter(|name| is_context(name) || stripper.is_context(name));
+        let names = NAMES.iter().filter(|name| {
+            is_context(name) || stripper.is_context(name) || !propagation.passes(name)
+        });
         (names.count(), Verdict::of([&b"a=1,b=2;p=3"[..]]))
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn counting_a_request_allocates_nothing_once_its_series_is_known() {
+    let registry = Registry::new(&[("public".into(), Direction::Ingress)], 1);
+    let listener = registry.shard(0).listener(0);
+    let path = "/etcdserverpb.KV/Range";
+    let count = |grpc: bool, recorded: bool| {
+        let call = Call {
+            method: MethodClass::Post,
+            https: true,
+            version: Version::Http2,
+            rpc_method: listener.known_rpc().index(black_box(path)).filter(|_| grpc),
+            ended: Ended {
+                direction: Direction::Ingress,
+                grpc,
+                status: Some(200),
+                grpc_status: Some(14).filter(|_| grpc),
+                outcome: Outcome::Done,
+            },
+        };
+        let span = TraceId::new(1).zip(SpanId::new(2)).filter(|_| recorded);
+        let now = Instant::now();
+        listener.finished(black_box(&call), now, now, span);
+    };
+    for (grpc, recorded) in [(false, false), (true, false), (false, true), (true, true)] {
+        let first = counting::during(|| count(grpc, recorded));
+        assert!(first > 0, "a series' first request makes its place");
+        let later = counting::during(|| (0..100).for_each(|_| count(grpc, recorded)));
+        assert_eq!(later, 0, "gRPC {grpc}, recorded {recorded}");
+    }
 }
 
 // --- instructions ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tracegate::access_log::Mode;
 use tracegate::config::{self, Faults, FileText, Flags, Loaded, Source, Strictness};
 use tracegate::context::trust::Trust;
 use tracegate::export::settings::Sink;
@@ -314,17 +315,23 @@ tracing:
   rules:
   - {match: {path: /a*, method: GET, host: H, grpcService: a.*, listener: full, header: {X: y*}}, drop: true}
   - {match: {method: POST}, samplingRatePerMillion: 8, maxTracesPerSecond: 9}
-  export: {protocol: [http/protobuf, console], endpoint: \"https://c/p\", compression: zstd, tls: {caFile: c.pem}, queueSpans: 99, timeout: 3s}
+  export: {protocol: [http/protobuf, console], endpoint: \"https://c/p/v1/traces\", compression: zstd, tls: {caFile: c.pem}, queueSpans: 99, timeout: 3s}
+metrics: {otlp: true}
+accessLog: {mode: sampled}
 admin: {bind: 0.0.0.0:9901, allowRemote: true}
 health: {bind: 127.0.0.1:9902}
 workers: 3
 drainDelay: 1s
 drainTimeout: 2s
+propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bin]}
 ";
     let path = directory.0.join("c.yaml");
     let once = check(&path, text).unwrap().config;
     let twice = check(&path, once.effective.to_string()).unwrap().config;
     assert_eq!(once, twice);
+    assert_eq!(once.access_log, Mode::Sampled);
+    let metrics = once.export.metrics.as_ref().unwrap();
+    assert_eq!(metrics.otlp.endpoint, "https://c/p/v1/metrics");
     let key = once.sampling.fleet_key.unwrap();
     assert_eq!(key, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     assert_eq!(

@@ -47,6 +47,7 @@ fn grpc(receiver: &Receiver) -> Otlp {
 fn settings(sinks: impl IntoIterator<Item = Otlp>) -> Settings {
     Settings {
         sinks: sinks.into_iter().map(Sink::Otlp).collect(),
+        metrics: None,
         resource: vec![("service.name".to_owned(), "shop".to_owned())],
         queue_spans: 4096,
         max_batch: 64,

@@ -1,9 +1,12 @@
 //! One request's way through trust, sampling and context: what the proxy does between head and
 //! head, shared by the benchmark and by the test that counts allocations and instructions.
 
+use http::HeaderName;
 use tracegate::context::callers::{Caller, Callers};
 use tracegate::context::extract::Inbound;
+use tracegate::context::formats::Fields;
 use tracegate::context::ids::Flags;
+use tracegate::context::propagation::Propagation;
 use tracegate::context::traceparent::{LEN, TraceParent};
 use tracegate::context::tracestate::{Outgoing, TraceState};
 use tracegate::context::trust::{Policy, Rule, Trust};
@@ -39,6 +42,17 @@ pub struct Flow {
     caller: Caller<'static>,
     pub sampler: Sampler,
     pub ids: IdGenerator,
+    propagation: Propagation,
+}
+
+/// A request that has no context but this.
+struct Carried<'a>(&'a [&'a [u8]]);
+
+impl Fields for Carried<'_> {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let there = name == "traceparent";
+        self.0.iter().copied().filter(move |_| there)
+    }
 }
 
 /// What goes on.
@@ -78,13 +92,16 @@ impl Flow {
                 [7; 16],
             ),
             ids: IdGenerator::new([7; 32]),
+            propagation: Propagation::default(),
         }
     }
 
     /// Parse, judge, decide, format.
     #[inline(never)]
     pub fn request(&mut self, traceparent: &[&[u8]], tracestate: &[&[u8]]) -> Head {
-        let inbound = Inbound::of(traceparent.iter().copied()).valid();
+        let fields = Carried(traceparent);
+        let inbound = Inbound::read(&fields, self.propagation.extract()).valid();
+        let inbound = inbound.map(|context| context.parent);
         let trust = self.policy.judge(&self.caller).trust;
         let kept = match (inbound, trust) {
             (None, _) | (_, Trust::Drop) => None,

@@ -205,6 +205,7 @@ workers: 1
 listeners:
 - name: bench
   bind: {bind}
+  forwarded: off
   upstream:
     url: http://{upstream}
 "

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::rand::GetRandomFlags;
 
 use super::StartError;
+use crate::access_log::Mode;
 use crate::admin::settings as admin;
 use crate::config::{Config, Listener};
 use crate::listen::client_auth::Authorities;
@@ -57,11 +58,11 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
 pub fn plans(config: &Config, secrets: &Secrets) -> Result<Vec<Plan>, StartError> {
     let key = config.sampling.fleet_key.unwrap_or(secrets.fleet_key);
     let sampler = Arc::new(Sampler::new(&config.sampling, key));
-    let plan = |listener| plan(listener, &sampler);
+    let plan = |listener| plan(listener, &sampler, config.access_log);
     config.listeners.iter().map(plan).collect()
 }
 
-fn plan(listener: &Listener, sampler: &Arc<Sampler>) -> Result<Plan, StartError> {
+fn plan(listener: &Listener, sampler: &Arc<Sampler>, access_log: Mode) -> Result<Plan, StartError> {
     let fault = |error| StartError::Tls {
         listener: listener.listen.name.to_string(),
         error,
@@ -82,6 +83,7 @@ fn plan(listener: &Listener, sampler: &Arc<Sampler>) -> Result<Plan, StartError>
         clients,
         upstream_tls: UpstreamTls::load(&listener.proxy.upstream).map_err(fault)?,
         sampler: Arc::clone(sampler),
+        access_log,
     })
 }
 

@@ -90,6 +90,9 @@ impl Reload {
 
     fn apply(&mut self, app: &App, workers: &[Handle], config: Config, plans: Vec<Plan>) {
         app.sampler.replace(&config.sampling, &plans);
+        if let Err(error) = app.access_log.prepare(config.access_log) {
+            tracing::error!(%error, "the access log can't be written");
+        }
         let plans: Arc<[Plan]> = plans.into();
         for worker in workers {
             worker.tell(Job::Plans(Arc::clone(&plans)));

@@ -7,14 +7,21 @@
 //!   roots alone, `tracing.samplingRatePerMillion`: `parentbased_always_on` is 1000000,
 //!   `parentbased_always_off` 0, `parentbased_traceidratio` a million times its argument (1 if
 //!   absent). The same three without `parentbased_` set the same rates, with a warning.
-//! - **Propagators.** `tracecontext,baggage` is what the proxy does anyway; `none` is
-//!   `propagate: none` on every listener; nothing else is supported yet.
+//! - **Propagators** become `propagation.extract` and `inject`. Of several contexts the first of the
+//!   list wins. Either name of B3 reads both of its encodings and writes its own. `none` is
+//!   `propagate: none` on every listener.
 //! - **`OTEL_BSP_EXPORT_TIMEOUT`** bounds an export, `OTEL_EXPORTER_OTLP_TIMEOUT` one attempt: the
 //!   smaller of both applies.
+//! - **Metrics.** `OTEL_METRICS_EXPORTER` is `metrics.otlp`: whether `otlp` is in it (Prometheus is
+//!   always there); they travel as spans do, but for the variables in `otel_env/metrics.rs`.
 //! - **Resource attributes** are merged with the file's, key by key; headers replace the file's.
 
 mod exporter;
 mod lists;
+mod metrics;
+mod propagators;
+
+pub(super) use metrics::MetricsEnv;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +36,9 @@ pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// A base, to which `v1/traces` is added for HTTP.
 pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
+/// Metrics' own endpoint, taken as it is.
+pub(super) const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+
 /// The longest bound a variable may set: a day, in milliseconds.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -41,6 +51,10 @@ pub(super) struct Batching {
     pub export_timeout: Option<Duration>,
     /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`
     pub max_batch: Option<(usize, At)>,
+    /// Whether a variable chose how spans travel.
+    pub protocol_of_environment: bool,
+    /// Of metrics alone.
+    pub metrics: MetricsEnv,
 }
 
 /// Lays the variables over the tree.
@@ -52,9 +66,13 @@ pub(super) fn overlay(
     let env = Env { variables, report };
     service(&env, root);
     sampler(&env, root);
-    propagators(&env, root);
-    exporter::overlay(&env, root);
-    batching(&env, root)
+    propagators::overlay(&env, root);
+    let travel = exporter::overlay(&env, root);
+    Batching {
+        protocol_of_environment: travel.chosen,
+        metrics: metrics::overlay(&env, root, travel.grpc),
+        ..batching(&env, root)
+    }
 }
 
 /// The environment, as OpenTelemetry reads it.
@@ -233,29 +251,6 @@ fn ratio(text: &str) -> Expected<u32> {
         .ok_or_else(expected)
 }
 
-fn propagators(env: &Env<'_>, root: &mut Node) {
-    let Some(variable) = env.get("OTEL_PROPAGATORS") else {
-        return;
-    };
-    let lower = variable.value.to_ascii_lowercase();
-    let mut names: Vec<&str> = lower.split(',').map(str::trim).collect();
-    names.sort_unstable();
-    names.dedup();
-    match names.as_slice() {
-        ["baggage", "tracecontext"] => {}
-        ["none"] => {
-            for listener in root.items_mut("listeners") {
-                let node = Node::plain(&variable.at, "none");
-                variable.put(listener, &["propagate"], node);
-            }
-        }
-        _ => variable.fault(format!(
-            "expected tracecontext,baggage or none (others are not supported yet); got {}",
-            show(variable.value)
-        )),
-    }
-}
-
 fn batching(env: &Env<'_>, root: &mut Node) -> Batching {
     const MOST: usize = 1 << 24;
     if let Some(variable) = env.get("OTEL_BSP_MAX_QUEUE_SIZE")
@@ -285,6 +280,7 @@ fn batching(env: &Env<'_>, root: &mut Node) -> Batching {
         schedule_delay: milliseconds("OTEL_BSP_SCHEDULE_DELAY"),
         export_timeout: milliseconds("OTEL_BSP_EXPORT_TIMEOUT"),
         max_batch,
+        ..Batching::default()
     }
 }
 

@@ -7,6 +7,8 @@
 mod effective;
 mod export;
 mod listener;
+mod metrics;
+mod propagation;
 mod server;
 mod tls;
 mod trace_id_header;
@@ -23,6 +25,8 @@ use super::otel_env::Batching;
 use super::raw::{Node, Value};
 use super::reader::{Field, Map};
 use super::values;
+use crate::access_log::Mode;
+use crate::context::propagation::Propagation;
 
 pub(super) const API_VERSION: &str = "tracegate.dev/v1alpha1";
 pub(super) const KIND: &str = "TracegateConfiguration";
@@ -35,6 +39,7 @@ struct Sources {
     kubernetes_file: Option<PathBuf>,
     fleet_key_file: Option<PathBuf>,
     allow_remote: bool,
+    propagation: Propagation,
 }
 
 /// Reads the whole tree. `None` if anything needed is missing; faults are in the report.
@@ -47,21 +52,26 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
     let mut sources = Sources::default();
     header(&root);
     let resource = service(&root.get("service").map_or_empty());
-    let listeners = listener::read_all(&root.get("listeners"));
+    let propagation = propagation::read(&root.get("propagation").map_or_empty());
+    let listeners = listener::read_all(&root.get("listeners"), propagation);
     let tracing = root.get("tracing").map_or_empty();
     let sampling = tracing::read(&tracing, &listeners.names, &mut sources);
-    let export = export::read(&tracing.get("export"), resource, batching);
+    let mut export = export::read(&tracing.get("export"), resource, batching);
     drop(tracing);
+    let metrics = root.get("metrics").map_or_empty();
+    metrics::read(&metrics.get("otlp"), export.as_mut(), batching);
+    drop(metrics);
     let admin = server::admin(&root.get("admin"), &mut sources);
     let health = server::health(&root.get("health"));
     server::check_binds(&listeners.binds, &admin, &health);
-    not_yet(&root);
+    let access_log = access_log(&root);
     let workers = read_workers(&root);
     let drain_delay = duration(&root, "drainDelay", Duration::ZERO, HOUR);
     let drain_timeout = duration(&root, "drainTimeout", Duration::from_secs(30), 24 * HOUR);
     let mut config = Config {
         export: export?,
         sampling: sampling?,
+        access_log,
         admin: admin.map(|(admin, _)| admin),
         health: health.map(|(health, _)| health),
         workers,
@@ -72,6 +82,7 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
         files: Vec::new(),
         notes: Vec::new(),
     };
+    sources.propagation = propagation;
     config.effective = effective::effective(&config, &sources);
     Some(config)
 }
@@ -108,44 +119,14 @@ fn service(map: &Map<'_>) -> Vec<(String, String)> {
     resource
 }
 
-/// Top-level keys that have only their default so far.
-fn not_yet(root: &Map<'_>) {
-    let metrics = root.get("metrics").map_or_empty();
-    let otlp = metrics.get("otlp");
-    if otlp.boolean() == Some(true) {
-        otlp.not_yet();
-    }
-    let access_log = root.get("accessLog").map_or_empty();
-    access_log
-        .get("mode")
-        .one_of(&[("off", ())], &["sampled", "all"]);
-    let propagation = root.get("propagation").map_or_empty();
-    formats(&propagation.get("extract"));
-    formats(&propagation.get("inject"));
-    let correlate = propagation.get("correlateBy");
-    if !correlate.list().is_empty() {
-        correlate.not_yet();
-    }
-}
-
-fn formats(field: &Field<'_>) {
-    const LATER: [&str; 6] = [
-        "b3",
-        "b3multi",
-        "jaeger",
-        "xray",
-        "datadog",
-        "grpc-trace-bin",
+fn access_log(root: &Map<'_>) -> Mode {
+    let words = [
+        ("off", Mode::Off),
+        ("sampled", Mode::Sampled),
+        ("all", Mode::All),
     ];
-    if !field.is_present() {
-        return;
-    }
-    let items = field.list();
-    let known = [("tracecontext", 0), ("baggage", 1)];
-    let read: Vec<_> = items.iter().map(|f| f.one_of(&known, &LATER)).collect();
-    if read.iter().all(Option::is_some) && read != [Some(0), Some(1)] {
-        field.fault("not supported yet but as [tracecontext, baggage]");
-    }
+    let map = root.get("accessLog").map_or_empty();
+    map.get("mode").one_of(&words, &[]).unwrap_or_default()
 }
 
 fn read_workers(root: &Map<'_>) -> usize {

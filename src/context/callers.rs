@@ -120,11 +120,11 @@ fn any<'a>(
     names: impl IntoIterator<Item = &'a Box<str>> + Clone,
     matches: impl Fn(&[u8], &[u8]) -> bool,
 ) -> Option<bool> {
-    let matched = |pattern: &Box<str>| {
-        let mut names = names.clone().into_iter();
-        names.any(|name| matches(pattern.as_bytes(), name.as_bytes()))
-    };
-    (!patterns.is_empty()).then(|| patterns.iter().any(matched))
+    let mut pairs = patterns.iter().flat_map(|pattern| {
+        let names = names.clone().into_iter();
+        names.map(move |name| (pattern.as_bytes(), name.as_bytes()))
+    });
+    (!patterns.is_empty()).then(|| pairs.any(|(pattern, name)| matches(pattern, name)))
 }
 
 /// Whether the address is in the network: no bit differs within the prefix.

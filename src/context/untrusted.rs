@@ -4,70 +4,98 @@
 //! Names are compared lower-cased with `-`, `_` and `.` removed, because servers fold these into
 //! each other: `X_B3_TraceId` reaches a CGI or WSGI component as `X-B3-TraceId`.
 
-/// A name of the list, normalised.
+/// Fields that say the same thing, so that at most one of a family may be believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Family {
+    /// `traceparent` and `tracestate`.
+    TraceContext,
+    /// W3C Baggage.
+    Baggage,
+    /// B3 in one field and in several.
+    B3,
+    /// Jaeger's context, without its baggage.
+    Jaeger,
+    /// AWS X-Ray.
+    XRay,
+    /// Datadog.
+    Datadog,
+    /// OpenCensus over gRPC, without its tags.
+    GrpcTraceBin,
+    /// Every format that is only taken away, never spoken.
+    Unspoken,
+}
+use Family::{B3, Baggage, Datadog, GrpcTraceBin, Jaeger, TraceContext, Unspoken, XRay};
+
+/// A name of the list, normalised, and whose it is.
 #[derive(Clone, Copy)]
 enum Name {
     /// The whole name.
-    Is(&'static str),
+    Is(&'static str, Family),
     /// The name starts like this.
-    Starts(&'static str),
+    Starts(&'static str, Family),
 }
 use Name::{Is, Starts};
 
 impl Name {
     const fn text(self) -> &'static str {
         match self {
-            Is(text) | Starts(text) => text,
+            Is(text, _) | Starts(text, _) => text,
+        }
+    }
+
+    const fn family(self) -> Family {
+        match self {
+            Is(_, family) | Starts(_, family) => family,
         }
     }
 }
 
 /// Every name, ordered by its first letter (the filter below relies on it; a test checks).
 const NAMES: &[Name] = &[
-    Is("b3"),                     // B3, single header
-    Is("baggage"),                // W3C Baggage; also Sentry, OpenTelemetry
-    Is("correlationcontext"),     // W3C Baggage as it was called in drafts; Application Insights
-    Starts("eagleeye"),           // Alibaba EagleEye: eagleeye-traceid, -rpcid, …
-    Is("elasticapmtraceparent"),  // Elastic APM before W3C
-    Is("grpctagsbin"),            // OpenCensus tags over gRPC
-    Is("grpctracebin"),           // OpenCensus over gRPC
-    Is("jaegerbaggage"),          // Jaeger: baggage set by hand
-    Is("jaegerdebugid"),          // Jaeger: forces sampling
-    Is("l5dctxtrace"),            // linkerd 1
-    Is("l5dsample"),              // linkerd 1: the caller chooses the rate
-    Is("newrelic"),               // New Relic distributed tracing
-    Starts("otbaggage"),          // OpenTracing baggage: ot-baggage-*
-    Starts("ottracer"),           // OpenTracing basic tracers: ot-tracer-traceid, -spanid, -sampled
-    Is("pinpointflags"),          // Pinpoint
-    Is("pinpointpspanid"),        // Pinpoint
-    Is("pinpointsampled"),        // Pinpoint
-    Is("pinpointspanid"),         // Pinpoint
-    Is("pinpointtraceid"),        // Pinpoint
-    Is("sentrytrace"),            // Sentry
-    Is("singularityheader"),      // AppDynamics
-    Is("sw3"),                    // Apache SkyWalking 3 to 5
-    Is("sw6"),                    // Apache SkyWalking 6 and 7
-    Starts("sw8"),                // Apache SkyWalking 8 and later: sw8, sw8-correlation, sw8-x
-    Is("traceparent"),            // W3C Trace Context
-    Is("traceresponse"),          // W3C Trace Context Level 2 draft
-    Is("tracestate"),             // W3C Trace Context
-    Starts("uberctx"),            // Jaeger baggage: uberctx-*
-    Is("ubertraceid"),            // Jaeger
-    Is("xamzntraceid"),           // AWS X-Ray
-    Starts("xb3"),                // B3, several headers: x-b3-traceid, -sampled, -flags, …
-    Is("xclienttraceid"),         // Envoy: forces tracing
-    Is("xcloudtracecontext"),     // Google Cloud Trace
-    Starts("xdatadog"),           // Datadog: x-datadog-trace-id, -sampling-priority, -tags, …
-    Is("xdynatrace"),             // Dynatrace before W3C
-    Is("xenvoyforcetrace"),       // Envoy: forces sampling
-    Is("xhoneycombtrace"),        // Honeycomb beelines
-    Starts("xinstana"),           // Instana: x-instana-t, -s, -l, …
-    Is("xmsrequestrootid"),       // Application Insights before W3C
-    Starts("xnewrelic"),          // New Relic before distributed tracing: -id, -transaction, …
-    Is("xotspancontext"),         // Envoy with LightStep / OpenTracing
-    Is("xtrace"),                 // SolarWinds / AppOptics
-    Is("xtraceoptions"),          // SolarWinds: triggers sampling
-    Is("xtraceoptionssignature"), // SolarWinds: triggers sampling
+    Is("b3", B3),                           // B3, single header
+    Is("baggage", Baggage),                 // W3C Baggage; also Sentry, OpenTelemetry
+    Is("correlationcontext", Unspoken), // W3C Baggage as it was called in drafts; Application Insights
+    Starts("eagleeye", Unspoken),       // Alibaba EagleEye: eagleeye-traceid, -rpcid, …
+    Is("elasticapmtraceparent", Unspoken), // Elastic APM before W3C
+    Is("grpctagsbin", Unspoken),        // OpenCensus tags over gRPC
+    Is("grpctracebin", GrpcTraceBin),   // OpenCensus over gRPC
+    Is("jaegerbaggage", Unspoken),      // Jaeger: baggage set by hand
+    Is("jaegerdebugid", Jaeger),        // Jaeger: forces sampling
+    Is("l5dctxtrace", Unspoken),        // linkerd 1
+    Is("l5dsample", Unspoken),          // linkerd 1: the caller chooses the rate
+    Is("newrelic", Unspoken),           // New Relic distributed tracing
+    Starts("otbaggage", Unspoken),      // OpenTracing baggage: ot-baggage-*
+    Starts("ottracer", Unspoken), // OpenTracing basic tracers: ot-tracer-traceid, -spanid, -sampled
+    Is("pinpointflags", Unspoken), // Pinpoint
+    Is("pinpointpspanid", Unspoken), // Pinpoint
+    Is("pinpointsampled", Unspoken), // Pinpoint
+    Is("pinpointspanid", Unspoken), // Pinpoint
+    Is("pinpointtraceid", Unspoken), // Pinpoint
+    Is("sentrytrace", Unspoken),  // Sentry
+    Is("singularityheader", Unspoken), // AppDynamics
+    Is("sw3", Unspoken),          // Apache SkyWalking 3 to 5
+    Is("sw6", Unspoken),          // Apache SkyWalking 6 and 7
+    Starts("sw8", Unspoken),      // Apache SkyWalking 8 and later: sw8, sw8-correlation, sw8-x
+    Is("traceparent", TraceContext), // W3C Trace Context
+    Is("traceresponse", Unspoken), // W3C Trace Context Level 2 draft
+    Is("tracestate", TraceContext), // W3C Trace Context
+    Starts("uberctx", Unspoken),  // Jaeger baggage: uberctx-*
+    Is("ubertraceid", Jaeger),    // Jaeger
+    Is("xamzntraceid", XRay),     // AWS X-Ray
+    Starts("xb3", B3),            // B3, several headers: x-b3-traceid, -sampled, -flags, …
+    Is("xclienttraceid", Unspoken), // Envoy: forces tracing
+    Is("xcloudtracecontext", Unspoken), // Google Cloud Trace
+    Starts("xdatadog", Datadog),  // Datadog: x-datadog-trace-id, -sampling-priority, -tags, …
+    Is("xdynatrace", Unspoken),   // Dynatrace before W3C
+    Is("xenvoyforcetrace", Unspoken), // Envoy: forces sampling
+    Is("xhoneycombtrace", Unspoken), // Honeycomb beelines
+    Starts("xinstana", Unspoken), // Instana: x-instana-t, -s, -l, …
+    Is("xmsrequestrootid", Unspoken), // Application Insights before W3C
+    Starts("xnewrelic", Unspoken), // New Relic before distributed tracing: -id, -transaction, …
+    Is("xotspancontext", Unspoken), // Envoy with LightStep / OpenTracing
+    Is("xtrace", Unspoken),       // SolarWinds / AppOptics
+    Is("xtraceoptions", Unspoken), // SolarWinds: triggers sampling
+    Is("xtraceoptionssignature", Unspoken), // SolarWinds: triggers sampling
 ];
 
 /// Where the names of one first letter stand in [`NAMES`], and which second letters they have.
@@ -110,31 +138,23 @@ const fn buckets() -> [Bucket; 32] {
 /// wants them gone configures them, see [`Stripper`].
 #[inline]
 pub fn is_context(name: &str) -> bool {
-    let mut rest = Normalised(name.as_bytes());
-    let Some(first) = rest.next() else {
-        return false;
-    };
-    let bucket = BUCKETS[usize::from(first & 31)];
-    if bucket.seconds == 0 {
-        return false;
-    }
-    let Some(second) = rest.next() else {
-        return false;
-    };
-    if bucket.seconds & (1 << (second & 31)) == 0 {
-        return false;
-    }
-    listed(name, bucket)
+    family(name).is_some()
 }
 
-/// Whether a name is another spelling of a W3C field: a server that folds names would read it as
-/// a second context beside the one that is handed on.
-pub fn is_w3c_alias(name: &str) -> bool {
-    const W3C: [&str; 3] = ["traceparent", "tracestate", "baggage"];
-    !W3C.contains(&name)
-        && W3C
-            .iter()
-            .any(|field| Normalised(name.as_bytes()).eq(field.bytes()))
+/// Whose a field of this name is, if it is trace context; other spellings count, too.
+#[inline]
+pub fn family(name: &str) -> Option<Family> {
+    let mut rest = Normalised(name.as_bytes());
+    let first = rest.next()?;
+    let bucket = BUCKETS[usize::from(first & 31)];
+    if bucket.seconds == 0 {
+        return None;
+    }
+    let second = rest.next()?;
+    if bucket.seconds & (1 << (second & 31)) == 0 {
+        return None;
+    }
+    listed(name, bucket)
 }
 
 /// Whether a name begins like this once it is folded; `start` is written folded.
@@ -145,14 +165,15 @@ pub fn starts_folded(name: &str, start: &str) -> bool {
 
 /// The comparison in full, for the few names the filter lets through.
 #[inline(never)]
-fn listed(name: &str, bucket: Bucket) -> bool {
+fn listed(name: &str, bucket: Bucket) -> Option<Family> {
     NAMES[usize::from(bucket.start)..usize::from(bucket.end)]
         .iter()
-        .any(|entry| {
+        .find(|entry| {
             let mut rest = Normalised(name.as_bytes());
             let starts = entry.text().bytes().all(|byte| rest.next() == Some(byte));
-            starts && (matches!(entry, Starts(_)) || rest.next().is_none())
+            starts && (matches!(entry, Starts(..)) || rest.next().is_none())
         })
+        .map(|entry| entry.family())
 }
 
 /// The bytes of a name as they are compared.
@@ -342,6 +363,34 @@ mod tests {
     }
 
     #[test]
+    fn a_field_belongs_to_the_format_it_would_contradict() {
+        let rows = [
+            ("traceparent", Some(TraceContext), "the context itself"),
+            ("Trace_State", Some(TraceContext), "another spelling of it"),
+            (
+                "traceresponse",
+                Some(Unspoken),
+                "says nothing to a component",
+            ),
+            ("baggage", Some(Baggage), "no context"),
+            ("b3", Some(B3), "one field"),
+            ("X.B3.Sampled", Some(B3), "several fields, the same truth"),
+            ("uber-trace-id", Some(Jaeger), "the context itself"),
+            ("jaeger-debug-id", Some(Jaeger), "overrules its flags"),
+            ("uberctx-user", Some(Unspoken), "baggage"),
+            ("x-amzn-trace-id", Some(XRay), "the context itself"),
+            ("x-datadog-origin", Some(Datadog), "belongs to a context"),
+            ("grpc-trace-bin", Some(GrpcTraceBin), "the context itself"),
+            ("grpc-tags-bin", Some(Unspoken), "tags"),
+            ("sentry-trace", Some(Unspoken), "never spoken here"),
+            ("x-request-id", None, "no context"),
+        ];
+        for (name, expected, reason) in rows {
+            assert_eq!(family(name), expected, "{name}: {reason}");
+        }
+    }
+
+    #[test]
     fn configured_names_are_context_beside_the_listed_ones() {
         let stripper = Stripper::new(["X-Request-ID", "", "--"]);
         assert!(stripper.is_context("x-request-id"));
@@ -379,8 +428,8 @@ mod tests {
             .map(|c| c.to_ascii_lowercase())
             .collect();
         NAMES.iter().any(|entry| match entry {
-            Is(text) => name == *text,
-            Starts(text) => name.starts_with(text),
+            Is(text, _) => name == *text,
+            Starts(text, _) => name.starts_with(text),
         })
     }
 

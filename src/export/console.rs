@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use opentelemetry::{Array, KeyValue, Value, trace};
 use opentelemetry_sdk::Resource;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::sink::{Batch, Outcome};
 use super::status::SinkStatus;
-use crate::span::semconv::Converter;
+use crate::span::semconv::{Converter, unix_nanos};
 
 /// How long a write may take before the sink counts as failing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -133,15 +133,15 @@ fn line(span: &SpanData, resource: &serde_json::Value) -> String {
         "kind",
         format!("{:?}", span.span_kind).to_lowercase().into(),
     );
-    put("start_unix_nano", nanos(span.start_time).into());
-    put("end_unix_nano", nanos(span.end_time).into());
+    put("start_unix_nano", unix_nanos(span.start_time).into());
+    put("end_unix_nano", unix_nanos(span.end_time).into());
     let failed = matches!(span.status, trace::Status::Error { .. });
     put("status", if failed { "error" } else { "unset" }.into());
     put("attributes", attributes(&span.attributes));
     let events = span.events.events.iter().map(|event| {
         json!({
             "name": event.name,
-            "time_unix_nano": nanos(event.timestamp),
+            "time_unix_nano": unix_nanos(event.timestamp),
             "attributes": attributes(&event.attributes),
         })
     });
@@ -174,12 +174,6 @@ fn any(value: &Value) -> serde_json::Value {
         Value::Array(Array::String(values)) => values.iter().map(|v| v.as_str()).collect(),
         other => other.to_string().into(),
     }
-}
-
-/// Nanoseconds since the epoch; a clock before it counts as 0, one after 2554 as the largest.
-fn nanos(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ mod tests {
     fn settings(reader: Memory) -> Settings {
         Settings {
             sinks: vec![Sink::Memory(reader)],
+            metrics: None,
             resource: vec![("service.name".to_owned(), "frontend".to_owned())],
             queue_spans: 64,
             max_batch: 8,

@@ -29,7 +29,10 @@ mod answer;
 mod courier;
 mod grpc;
 mod http_protobuf;
+mod metrics;
 mod tls;
+
+pub(super) use metrics::Pusher;
 
 /// A request is kept below this many bytes of text, well under the 4 MiB that gRPC servers take.
 const MAX_REQUEST_TEXT: usize = 2 * 1024 * 1024;
@@ -79,11 +82,7 @@ impl Exporter {
         retry: Retry,
         status: Arc<SinkStatus>,
     ) -> Result<Self, BuildError> {
-        let headers = headers(&settings.headers)?;
-        let wire = match settings.transport {
-            Transport::Grpc => Wire::Grpc(Grpc::new(settings, headers)?),
-            Transport::HttpProtobuf => Wire::Http(Box::new(HttpProtobuf::new(settings, headers)?)),
-        };
+        let wire = wire(settings, Signal::Traces)?;
         let courier = Arc::new(Courier::new(wire, settings.timeout, retry, status));
         let mut builder = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
@@ -171,6 +170,21 @@ fn weigh(record: &Record) -> usize {
         + record.method.len()
         + len(&record.user_agent)
         + len(&record.tracestate)
+}
+
+/// What is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    Traces,
+    Metrics,
+}
+
+fn wire(settings: &Otlp, signal: Signal) -> Result<Wire, BuildError> {
+    let headers = headers(&settings.headers)?;
+    Ok(match settings.transport {
+        Transport::Grpc => Wire::Grpc(Grpc::new(settings, headers, signal)?),
+        Transport::HttpProtobuf => Wire::Http(Box::new(HttpProtobuf::new(settings, headers)?)),
+    })
 }
 
 fn headers(configured: &[(String, String)]) -> Result<HeaderMap, BuildError> {

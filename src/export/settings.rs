@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 pub struct Settings {
     /// Where spans go; empty: nowhere (`none`).
     pub sinks: Vec<Sink>,
+    /// Where metrics go, if anywhere; needs a sink, without which there is no exporter.
+    pub metrics: Option<Metrics>,
     /// `service.name` and further resource attributes, in order, last value of a key wins.
     pub resource: Vec<(String, String)>,
     /// Spans that may wait, over all workers; more are dropped and counted.
@@ -20,6 +22,15 @@ pub struct Settings {
     pub max_batch: usize,
     /// How long an incomplete batch waits.
     pub schedule_delay: Duration,
+}
+
+/// Metrics by OTLP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// The collector.
+    pub otlp: Otlp,
+    /// Time between two exports.
+    pub interval: Duration,
 }
 
 /// Where spans go.

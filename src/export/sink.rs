@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry_sdk::Resource;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::console::Console;
 use super::memory;
+use super::metrics::{Push, Sources};
 use super::otlp::Exporter;
 use super::retry::Retry;
-use super::settings::{Settings, Sink as SinkSettings};
+use super::settings::{Metrics, Settings, Sink as SinkSettings};
 use super::status::{Reason, SinkStatus, Status};
 use super::{BuildError, otlp, resource};
 use crate::span::record::Record;
@@ -67,6 +69,7 @@ impl Kind {
 /// Everything a reconfiguration swaps.
 pub(super) struct Plan {
     pub(super) sinks: Vec<Sink>,
+    pub(super) metrics: Option<Box<Push>>,
     pub(super) max_batch: usize,
     pub(super) schedule_delay: Duration,
 }
@@ -78,6 +81,7 @@ pub(super) struct Builder {
     pub(super) status: Arc<Status>,
     pub(super) converter: Arc<Converter>,
     pub(super) retry: Retry,
+    pub(super) sources: Sources,
 }
 
 impl Builder {
@@ -115,13 +119,34 @@ impl Builder {
                 limit,
             });
         }
+        let metrics = match &settings.metrics {
+            Some(metrics) => Some(Box::new(self.push(metrics, &resource)?)),
+            None => None,
+        };
         for sink in &sinks {
             self.status.adopt(&sink.status);
         }
+        if let Some(push) = &metrics {
+            self.status.metrics().adopt(&push.status);
+        }
         Ok(Plan {
             sinks,
+            metrics,
             max_batch: settings.max_batch.clamp(1, limit),
             schedule_delay: settings.schedule_delay,
+        })
+    }
+}
+
+impl Builder {
+    fn push(&self, metrics: &Metrics, resource: &Resource) -> Result<Push, BuildError> {
+        let status = self.status.metrics().sink(&otlp::name(&metrics.otlp));
+        let told = Arc::clone(&status);
+        Ok(Push {
+            pusher: otlp::Pusher::new(&metrics.otlp, resource, self.retry, told)?,
+            interval: metrics.interval,
+            sources: self.sources.clone(),
+            status,
         })
     }
 }
@@ -208,7 +233,7 @@ async fn run(
 }
 
 /// Ends when the deadline, once there is one, has passed.
-async fn passed(mut deadline: Deadline) {
+pub(super) async fn passed(mut deadline: Deadline) {
     let until = match deadline.wait_for(Option::is_some).await {
         Ok(until) => *until,
         // Whoever sets the deadline is gone: there will be none.

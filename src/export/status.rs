@@ -66,8 +66,13 @@ pub struct Status {
     drained: AtomicU64,
     batched: AtomicU64,
     left_behind: AtomicU64,
-    sinks: RwLock<Vec<Arc<SinkStatus>>>,
+    sinks: Sinks,
+    metrics: Sinks,
 }
+
+/// The sinks of one signal.
+#[derive(Debug, Default)]
+pub(super) struct Sinks(RwLock<Vec<Arc<SinkStatus>>>);
 
 impl Status {
     pub(super) fn new(rings: Vec<Arc<ring::Counters>>) -> Self {
@@ -111,25 +116,27 @@ impl Status {
 
     /// Every sink, past ones (by reconfiguration) included so that no counter falls.
     pub fn sinks(&self) -> Vec<Arc<SinkStatus>> {
-        self.sinks
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.sinks.all()
+    }
+
+    /// Every collector metrics were sent to; its counters speak of data points.
+    pub fn metric_sinks(&self) -> Vec<Arc<SinkStatus>> {
+        self.metrics.all()
+    }
+
+    /// The sinks metrics go to.
+    pub(super) const fn metrics(&self) -> &Sinks {
+        &self.metrics
     }
 
     /// The status of the sink of that name; a new one is shown once it is [adopted](Self::adopt).
     pub(super) fn sink(&self, name: &str) -> Arc<SinkStatus> {
-        let sinks = self.sinks.read().unwrap_or_else(PoisonError::into_inner);
-        let known = sinks.iter().find(|sink| &*sink.name == name);
-        known.map_or_else(|| Arc::new(SinkStatus::new(name)), Arc::clone)
+        self.sinks.sink(name)
     }
 
     /// Shows a sink's status from now on.
     pub(super) fn adopt(&self, sink: &Arc<SinkStatus>) {
-        let mut sinks = self.sinks.write().unwrap_or_else(PoisonError::into_inner);
-        if !sinks.iter().any(|known| Arc::ptr_eq(known, sink)) {
-            sinks.push(Arc::clone(sink));
-        }
+        self.sinks.adopt(sink);
     }
 
     pub(super) fn count_drained(&self, spans: u64) {
@@ -142,6 +149,30 @@ impl Status {
 
     pub(super) fn count_left_behind(&self, spans: u64) {
         self.left_behind.fetch_add(spans, Ordering::Relaxed);
+    }
+}
+
+impl Sinks {
+    fn all(&self) -> Vec<Arc<SinkStatus>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The status of the sink of that name; a new one is shown once it is [adopted](Self::adopt).
+    pub(super) fn sink(&self, name: &str) -> Arc<SinkStatus> {
+        let sinks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = sinks.iter().find(|sink| &*sink.name == name);
+        known.map_or_else(|| Arc::new(SinkStatus::new(name)), Arc::clone)
+    }
+
+    /// Shows a sink's status from now on.
+    pub(super) fn adopt(&self, sink: &Arc<SinkStatus>) {
+        let mut sinks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !sinks.iter().any(|known| Arc::ptr_eq(known, sink)) {
+            sinks.push(Arc::clone(sink));
+        }
     }
 }
 

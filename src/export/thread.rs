@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::batch::Batcher;
+use super::metrics::Push;
 use super::pace::Pace;
 use super::ring::Consumer;
 use super::sink::{Batch, Inlet, Plan, Records, Sink};
@@ -29,8 +30,10 @@ pub(super) struct Exporter {
     status: Arc<Status>,
     batcher: Batcher<Box<Record>>,
     planned: Vec<Sink>,
+    push: Option<Box<Push>>,
     sinks: Vec<Inlet>,
     tasks: JoinSet<()>,
+    pushing: Option<AbortHandle>,
     deadline: watch::Sender<Option<tokio::time::Instant>>,
     freed: Arc<Notify>,
 }
@@ -42,8 +45,10 @@ impl Exporter {
             status,
             batcher: Batcher::new(plan.max_batch, plan.schedule_delay),
             planned: plan.sinks,
+            push: plan.metrics,
             sinks: Vec::new(),
             tasks: JoinSet::new(),
+            pushing: None,
             deadline: watch::Sender::new(None),
             freed: Arc::default(),
         }
@@ -58,7 +63,8 @@ impl Exporter {
 
     async fn serve(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let planned = std::mem::take(&mut self.planned);
-        self.launch(planned);
+        let push = self.push.take();
+        self.launch(planned, push);
         let slots = self.consumers.first().map_or(0, Consumer::slots);
         let mut pace = Pace::new(self.consumers.len(), slots);
         let until = loop {
@@ -75,11 +81,19 @@ impl Exporter {
         self.stop(until).await;
     }
 
-    fn launch(&mut self, sinks: Vec<Sink>) {
+    fn launch(&mut self, sinks: Vec<Sink>, push: Option<Box<Push>>) {
         for sink in sinks {
             let (inlet, task) = sink.split(self.deadline.subscribe(), Arc::clone(&self.freed));
             self.sinks.push(inlet);
             self.tasks.spawn(task);
+        }
+        // What an aborted push had to say the next one says.
+        if let Some(pushing) = self.pushing.take() {
+            pushing.abort();
+        }
+        if let Some(push) = push {
+            let task = push.run(self.deadline.subscribe());
+            self.pushing = Some(self.tasks.spawn(task));
         }
     }
 
@@ -91,7 +105,7 @@ impl Exporter {
         }
         self.sinks.clear();
         self.batcher.resize(plan.max_batch, plan.schedule_delay);
-        self.launch(plan.sinks);
+        self.launch(plan.sinks, plan.metrics);
         while self.tasks.try_join_next().is_some() {}
     }
 

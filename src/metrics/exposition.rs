@@ -1,36 +1,54 @@
-//! Writes families of metrics as Prometheus text 0.0.4 or as OpenMetrics 1.0.
+//! Families of metrics while they are gathered, for whichever encoding follows.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
-use std::time::Duration;
 
-use super::histogram::{BOUNDS, Snapshot};
+use super::exemplar::Exemplar;
+use super::histogram::{BUCKETS, Snapshot};
 
-/// A text format.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Format {
-    /// Prometheus text format 0.0.4.
-    #[default]
-    Text,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
-
-/// What a scrape answers, while it is being written.
+/// Everything somebody who asks is told.
 ///
-/// A family is written in one go and once: the samples of a name that was begun before are
-/// left out, since either format forbids them and scrapers refuse the whole answer.
+/// A family is gathered in one go and once: the samples of a name that was begun before are left
+/// out, since the text formats forbid them and scrapers refuse the whole answer.
+#[derive(Debug, Default)]
 pub struct Exposition {
-    format: Format,
-    out: String,
+    pub(super) families: Vec<Family>,
     names: HashSet<String>,
+    // Takes what may not be said twice.
+    spare: Option<Family>,
 }
 
-/// A family whose samples follow.
-pub struct Family<'a> {
-    exposition: &'a mut Exposition,
-    // Name of the sample; empty if this family was written before.
-    sample: String,
+/// What a family counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    /// Labels that don't change, and the value 1.
+    Info,
+    /// Durations in seconds.
+    Histogram,
+}
+
+/// A family and its samples.
+#[derive(Debug)]
+pub struct Family {
+    /// In OpenTelemetry's form if it has dots, in Prometheus' form else; without suffixes.
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) help: String,
+    pub(super) points: Vec<Point>,
+}
+
+/// One sample, or one histogram.
+#[derive(Debug)]
+pub(super) struct Point {
+    pub(super) labels: Vec<(String, String)>,
+    pub(super) value: Value,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    Number(Number),
+    Histogram(Box<(Snapshot, [Option<Exemplar>; BUCKETS])>),
 }
 
 /// The value of a sample.
@@ -45,137 +63,67 @@ pub enum Number {
 }
 
 impl Exposition {
-    /// Nothing written yet.
-    pub fn new(format: Format) -> Self {
-        Self {
-            format,
-            out: String::with_capacity(8 * 1024),
-            names: HashSet::new(),
-        }
-    }
-
-    /// Begins a counter; its samples are called `name` with `_total` behind it.
-    pub fn counter(&mut self, name: &str, help: &str) -> Family<'_> {
+    /// Begins a counter.
+    pub fn counter(&mut self, name: &str, help: &str) -> &mut Family {
         let name = name.strip_suffix("_total").unwrap_or(name);
-        let sample = format!("{name}_total");
-        match self.format {
-            Format::Text => self.begin(&sample, "counter", help, &sample),
-            Format::OpenMetrics => self.begin(name, "counter", help, &sample),
-        }
+        self.begin(name, Kind::Counter, help)
     }
 
     /// Begins a gauge.
-    pub fn gauge(&mut self, name: &str, help: &str) -> Family<'_> {
-        self.begin(name, "gauge", help, name)
+    pub fn gauge(&mut self, name: &str, help: &str) -> &mut Family {
+        self.begin(name, Kind::Gauge, help)
     }
 
-    /// Begins an info metric: labels that don't change, and the value 1. Its samples are called
-    /// `name` with `_info` behind it.
-    pub fn info(&mut self, name: &str, help: &str) -> Family<'_> {
+    /// Begins an info metric: labels that don't change, and the value 1.
+    pub fn info(&mut self, name: &str, help: &str) -> &mut Family {
         let name = name.strip_suffix("_info").unwrap_or(name);
-        let sample = format!("{name}_info");
-        match self.format {
-            Format::Text => self.begin(&sample, "gauge", help, &sample),
-            Format::OpenMetrics => self.begin(name, "info", help, &sample),
-        }
+        self.begin(name, Kind::Info, help)
     }
 
     /// Begins a histogram of seconds.
-    pub fn histogram(&mut self, name: &str, help: &str) -> Family<'_> {
-        self.begin(name, "histogram", help, name)
+    pub fn histogram(&mut self, name: &str, help: &str) -> &mut Family {
+        self.begin(name, Kind::Histogram, help)
     }
 
-    /// The text, complete.
-    pub fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
-            self.out.push_str("# EOF\n");
-        }
-        self.out
-    }
-
-    fn begin(&mut self, family: &str, kind: &str, help: &str, sample: &str) -> Family<'_> {
-        if !self.names.insert(family.to_owned()) {
-            return Family {
-                exposition: self,
-                sample: String::new(),
-            };
-        }
-        let _ = writeln!(self.out, "# TYPE {family} {kind}");
-        if self.format == Format::OpenMetrics
-            && let Some(unit) = ["seconds", "bytes"]
-                .into_iter()
-                .find(|unit| family.ends_with(&format!("_{unit}")))
-        {
-            let _ = writeln!(self.out, "# UNIT {family} {unit}");
-        }
-        let _ = write!(self.out, "# HELP {family} ");
-        escape(&mut self.out, help, self.format == Format::OpenMetrics);
-        self.out.push('\n');
-        Family {
-            exposition: self,
-            sample: sample.to_owned(),
-        }
-    }
-}
-
-impl Family<'_> {
-    /// Writes a sample.
-    pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Into<Number>) -> &mut Self {
-        self.line("", labels, None, value.into());
-        self
-    }
-
-    /// Writes the samples of one histogram.
-    pub fn buckets(&mut self, labels: &[(&str, &str)], snapshot: &Snapshot) -> &mut Self {
-        let bounds = BOUNDS.iter().map(Some).chain([None]);
-        let mut cumulative = 0;
-        for (bound, bucket) in bounds.zip(&snapshot.buckets) {
-            cumulative += bucket;
-            // OpenMetrics wants `1.0`, not `1`; both formats say the same, so that a change of
-            // format doesn't change the series.
-            let le = bound.map_or("+Inf".to_owned(), |b| format!("{:?}", b.as_secs_f64()));
-            self.line("_bucket", labels, Some(&le), Number::Unsigned(cumulative));
-        }
-        let sum = Duration::from_micros(snapshot.sum_us).as_secs_f64();
-        self.line("_sum", labels, None, Number::Float(sum));
-        self.line("_count", labels, None, Number::Unsigned(cumulative));
-        self
-    }
-
-    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], le: Option<&str>, value: Number) {
-        if self.sample.is_empty() {
-            return;
-        }
-        let out = &mut self.exposition.out;
-        out.push_str(&self.sample);
-        out.push_str(suffix);
-        let mut separator = '{';
-        for (name, value) in labels.iter().copied().chain(le.map(|le| ("le", le))) {
-            out.push(separator);
-            separator = ',';
-            out.push_str(name);
-            out.push_str("=\"");
-            escape(out, value, true);
-            out.push('"');
-        }
-        if separator == ',' {
-            out.push('}');
-        }
-        out.push(' ');
-        value.write(out);
-        out.push('\n');
-    }
-}
-
-impl Number {
-    fn write(self, out: &mut String) {
-        let _ = match self {
-            Self::Unsigned(value) => write!(out, "{value}"),
-            Self::Signed(value) => write!(out, "{value}"),
-            Self::Float(f64::INFINITY) => write!(out, "+Inf"),
-            Self::Float(f64::NEG_INFINITY) => write!(out, "-Inf"),
-            Self::Float(value) => write!(out, "{value}"),
+    fn begin(&mut self, name: &str, kind: Kind, help: &str) -> &mut Family {
+        let family = Family {
+            name: name.to_owned(),
+            kind,
+            help: help.to_owned(),
+            points: Vec::new(),
         };
+        if self.names.insert(name.to_owned()) {
+            self.families.push_mut(family)
+        } else {
+            self.spare.insert(family)
+        }
+    }
+}
+
+impl Family {
+    /// Adds a sample.
+    pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Into<Number>) -> &mut Self {
+        self.point(labels, Value::Number(value.into()))
+    }
+
+    /// Adds a histogram, and for each of its buckets an example.
+    pub fn buckets(
+        &mut self,
+        labels: &[(&str, &str)],
+        durations: &Snapshot,
+        exemplars: &[Option<Exemplar>; BUCKETS],
+    ) -> &mut Self {
+        let value = Value::Histogram(Box::new((*durations, *exemplars)));
+        self.point(labels, value)
+    }
+
+    fn point(&mut self, labels: &[(&str, &str)], value: Value) -> &mut Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.points.push(Point {
+            labels: labels.iter().map(owned).collect(),
+            value,
+        });
+        self
     }
 }
 
@@ -200,16 +148,5 @@ impl From<i64> for Number {
 impl From<f64> for Number {
     fn from(value: f64) -> Self {
         Self::Float(value)
-    }
-}
-
-fn escape(out: &mut String, text: &str, quotes: bool) {
-    for character in text.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if quotes => out.push_str("\\\""),
-            other => out.push(other),
-        }
     }
 }

@@ -41,11 +41,15 @@ pub struct Snapshot {
     pub sum_us: u64,
 }
 
+/// The bucket a duration belongs to.
+pub(super) fn bucket(duration: Duration) -> usize {
+    BOUNDS.partition_point(|bound| *bound < duration)
+}
+
 impl Histogram {
     /// Counts one duration.
     pub fn observe(&self, duration: Duration) {
-        let bucket = BOUNDS.partition_point(|bound| *bound < duration);
-        if let Some(bucket) = self.buckets.get(bucket) {
+        if let Some(bucket) = self.buckets.get(bucket(duration)) {
             bucket.fetch_add(1, Relaxed);
         }
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

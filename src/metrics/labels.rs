@@ -64,6 +64,8 @@ labels! {
         Post = "POST",
         /// PUT
         Put = "PUT",
+        /// QUERY
+        Query = "QUERY",
         /// TRACE
         Trace = "TRACE",
         /// Any other, also a known one in another case: methods are case-sensitive.
@@ -72,20 +74,14 @@ labels! {
 }
 
 labels! {
-    /// First digit of the status that was answered.
-    StatusClass {
-        /// 1xx: the connection became a tunnel.
-        Informational = "1xx",
-        /// 2xx
-        Success = "2xx",
-        /// 3xx
-        Redirection = "3xx",
-        /// 4xx
-        ClientError = "4xx",
-        /// 5xx
-        ServerError = "5xx",
-        /// No response was sent, or its status is none HTTP knows.
-        None = "none",
+    /// `network.protocol.version`.
+    Version {
+        /// HTTP/1.0
+        Http10 = "1.0",
+        /// HTTP/1.1
+        Http11 = "1.1",
+        /// HTTP/2
+        Http2 = "2",
     }
 }
 
@@ -156,21 +152,19 @@ impl MethodClass {
             Method::POST => Self::Post,
             Method::PUT => Self::Put,
             Method::TRACE => Self::Trace,
+            Method::QUERY => Self::Query,
             _ => Self::Other,
         }
     }
 }
 
-impl StatusClass {
-    /// The class of a status; `None` if there was no response.
-    pub fn of(status: Option<u16>) -> Self {
-        match status {
-            Some(100..200) => Self::Informational,
-            Some(200..300) => Self::Success,
-            Some(300..400) => Self::Redirection,
-            Some(400..500) => Self::ClientError,
-            Some(500..600) => Self::ServerError,
-            _ => Self::None,
+impl Version {
+    /// The label of a version; what isn't spoken counts as HTTP/1.1.
+    pub const fn of(version: http::Version) -> Self {
+        match version {
+            http::Version::HTTP_10 => Self::Http10,
+            http::Version::HTTP_2 => Self::Http2,
+            _ => Self::Http11,
         }
     }
 }
@@ -208,7 +202,7 @@ mod tests {
     #[test]
     fn every_label_stands_at_its_index() {
         in_order::<MethodClass>();
-        in_order::<StatusClass>();
+        in_order::<Version>();
         in_order::<Refusal>();
         in_order::<RequestRefusal>();
         in_order::<Decision>();
@@ -220,28 +214,13 @@ mod tests {
         for (method, class) in [
             ("GET", "GET"),
             ("PATCH", "PATCH"),
+            ("QUERY", "QUERY"),
             ("get", "_OTHER"),
             ("PROPFIND", "_OTHER"),
             ("X-MINTED-BY-A-CALLER-0001", "_OTHER"),
         ] {
             let parsed = Method::from_bytes(method.as_bytes()).unwrap();
             assert_eq!(MethodClass::of(&parsed).as_str(), class, "{method}");
-        }
-    }
-
-    #[test]
-    fn a_status_outside_http_has_no_class() {
-        for (status, class) in [
-            (Some(101), "1xx"),
-            (Some(200), "2xx"),
-            (Some(304), "3xx"),
-            (Some(499), "4xx"),
-            (Some(599), "5xx"),
-            (Some(600), "none"),
-            (Some(99), "none"),
-            (None, "none"),
-        ] {
-            assert_eq!(StatusClass::of(status).as_str(), class, "{status:?}");
         }
     }
 }

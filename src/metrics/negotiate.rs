@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-use super::exposition::Format;
+use super::text::Format;
 
 impl Format {
     /// The format these request headers ask for; Prometheus text if they don't care.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::Registry;
 use super::exposition::Exposition;
-use super::histogram::Snapshot;
-use super::labels::{Label, MethodClass, StatusClass};
+use super::labels::Label;
+use super::series::Key;
 use super::shard::{Counters, ListenerShard, Shard};
+use super::table::Total;
 use super::verdicts::Verdicts;
 use crate::span::record::Direction;
 
@@ -30,26 +32,44 @@ pub(super) fn process(exposition: &mut Exposition, started: SystemTime) {
 }
 
 /// What the workers counted, per listener.
-pub(super) fn listeners(
-    exposition: &mut Exposition,
-    listeners: Listeners<'_>,
-    shards: &[Arc<Shard>],
-) {
+pub(super) fn listeners(exposition: &mut Exposition, registry: &Registry) {
+    durations(
+        exposition,
+        registry,
+        Direction::Ingress,
+        "http.server.request.duration",
+        |key| !key.is_rpc(),
+        "Duration of HTTP server requests, from the complete head to the end of the response.",
+    );
+    durations(
+        exposition,
+        registry,
+        Direction::Egress,
+        "http.client.request.duration",
+        |key| !key.is_rpc(),
+        "Duration of HTTP client requests, from the complete head to the end of the response.",
+    );
+    durations(
+        exposition,
+        registry,
+        Direction::Ingress,
+        "rpc.server.call.duration",
+        Key::is_rpc,
+        "Duration of incoming gRPC calls, from the complete head to the end of the response.",
+    );
+    durations(
+        exposition,
+        registry,
+        Direction::Egress,
+        "rpc.client.call.duration",
+        Key::is_rpc,
+        "Duration of outgoing gRPC calls, from the complete head to the end of the response.",
+    );
     let mut all = All {
         exposition,
-        listeners,
-        shards,
+        listeners: &registry.listeners,
+        shards: &registry.shards,
     };
-    all.durations(
-        Direction::Ingress,
-        "http_server_request_duration_seconds",
-        "Time from a request's complete head to the end of its response, on ingress listeners.",
-    );
-    all.durations(
-        Direction::Egress,
-        "http_client_request_duration_seconds",
-        "Time from a request's complete head to the end of its response, on egress listeners.",
-    );
     all.gauge(
         "tracegate_requests_in_flight",
         "Requests being served.",
@@ -131,7 +151,7 @@ impl<'a> All<'a> {
         let totals: Vec<u64> = (0..listeners.len())
             .map(|index| self.of(index).map(|l| pick(l).load(Relaxed)).sum())
             .collect();
-        let mut family = self.exposition.counter(name, help);
+        let family = self.exposition.counter(name, help);
         for ((listener, _), total) in listeners.iter().zip(totals) {
             family.sample(&[("listener", listener)], total);
         }
@@ -142,7 +162,7 @@ impl<'a> All<'a> {
         let totals: Vec<i64> = (0..listeners.len())
             .map(|index| self.of(index).map(|l| pick(l).load(Relaxed)).sum())
             .collect();
-        let mut family = self.exposition.gauge(name, help);
+        let family = self.exposition.gauge(name, help);
         for ((listener, _), total) in listeners.iter().zip(totals) {
             family.sample(&[("listener", listener)], total);
         }
@@ -156,7 +176,7 @@ impl<'a> All<'a> {
         pick: impl Fn(&ListenerShard) -> &Counters<L, N>,
     ) {
         let (listeners, shards) = (self.listeners, self.shards);
-        let mut family = self.exposition.counter(name, help);
+        let family = self.exposition.counter(name, help);
         for (index, (listener, _)) in listeners.iter().enumerate() {
             for &label in L::ALL {
                 let total: u64 = shards
@@ -171,7 +191,7 @@ impl<'a> All<'a> {
 
     fn verdicts(&mut self, name: &str, help: &str) {
         let (listeners, shards) = (self.listeners, self.shards);
-        let mut family = self.exposition.counter(name, help);
+        let family = self.exposition.counter(name, help);
         for (index, (listener, _)) in listeners.iter().enumerate() {
             let counted = shards.iter().filter_map(|shard| shard.listeners.get(index));
             for ((rule, trust), total) in Verdicts::total(counted.map(|l| &l.trust_verdicts)) {
@@ -184,42 +204,56 @@ impl<'a> All<'a> {
             }
         }
     }
+}
 
-    /// Series that have counted nothing are left out: most methods and classes never come.
-    fn durations(&mut self, direction: Direction, name: &str, help: &str) {
-        let (listeners, shards) = (self.listeners, self.shards);
-        if !listeners.iter().any(|(_, d)| *d == direction) {
-            return;
-        }
-        let mut family = self.exposition.histogram(name, help);
-        for (index, (listener, _)) in listeners
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, d))| *d == direction)
-        {
-            for (method, class) in MethodClass::ALL
+/// One family of durations of the listeners of one direction; without any there is no family.
+///
+/// A series that a worker admitted but hasn't counted yet is left out.
+fn durations(
+    exposition: &mut Exposition,
+    registry: &Registry,
+    direction: Direction,
+    name: &str,
+    wanted: fn(Key) -> bool,
+    help: &str,
+) {
+    let listeners = registry.listeners.iter().zip(&registry.keys).enumerate();
+    let mut listeners = listeners
+        .filter(|(_, ((_, d), _))| *d == direction)
+        .peekable();
+    if listeners.peek().is_none() {
+        return;
+    }
+    let family = exposition.histogram(name, help);
+    for (index, ((listener, _), keys)) in listeners {
+        let shards = || {
+            registry
+                .shards
                 .iter()
-                .flat_map(|m| StatusClass::ALL.iter().map(move |c| (*m, *c)))
-            {
-                let mut snapshot = Snapshot::default();
-                for shard in shards {
-                    if let Some(histogram) = shard
-                        .listeners
-                        .get(index)
-                        .and_then(|l| l.durations.get(method.index()))
-                        .and_then(|by_status| by_status.get(class.index()))
-                    {
-                        histogram.add_to(&mut snapshot);
-                    }
-                }
-                if snapshot.count() > 0 {
-                    let labels = [
-                        ("listener", &**listener),
-                        ("http_request_method", method.as_str()),
-                        ("http_response_status_class", class.as_str()),
-                    ];
-                    family.buckets(&labels, &snapshot);
-                }
+                .filter_map(|s| s.listeners.get(index))
+        };
+        let mut keys: Vec<(Key, usize)> = keys.all().filter(|(key, _)| wanted(*key)).collect();
+        keys.sort_unstable();
+        for (key, place) in keys {
+            let mut total = Total::default();
+            shards().for_each(|shard| shard.durations.add_to(place, &mut total));
+            let labels = key.labels(&registry.known_rpc);
+            let labels = labels.iter().map(|(name, value)| (*name, &**value));
+            let labels: Vec<_> = [("listener", &**listener)]
+                .into_iter()
+                .chain(labels)
+                .collect();
+            if total.durations.count() > 0 {
+                family.buckets(&labels, &total.durations, &total.exemplars);
+            }
+        }
+        // What finds no place may be of either kind: it is said once.
+        if name.starts_with("http") {
+            let mut total = Total::default();
+            shards().for_each(|shard| shard.durations.add_overflow_to(&mut total));
+            if total.durations.count() > 0 {
+                let labels = [("listener", &**listener), ("otel.metric.overflow", "true")];
+                family.buckets(&labels, &total.durations, &total.exemplars);
             }
         }
     }

@@ -4,12 +4,15 @@ use std::array;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::Instant;
 
-use super::histogram::Histogram;
-use super::labels::{Decision, Label, MethodClass, Refusal, RequestRefusal, StatusClass};
+use super::labels::{Decision, Label, Refusal, RequestRefusal};
+use super::series::{Call, Key};
+use super::table::{Keys, Table};
 use super::verdicts::Verdicts;
+use crate::context::ids::{SpanId, TraceId};
 use crate::context::trust::Verdict;
+use crate::span::known_rpc::KnownMethods;
 
 /// The counters of one worker.
 pub struct Shard {
@@ -18,10 +21,10 @@ pub struct Shard {
 
 /// The counters of one listener on one worker. Resolve it once and keep it.
 // Aligned so that two workers' counters never share a cache line (nor a prefetched pair).
-#[derive(Default)]
 #[repr(align(128))]
 pub struct ListenerShard {
-    pub(super) durations: [[Histogram; StatusClass::COUNT]; MethodClass::COUNT],
+    known_rpc: Arc<KnownMethods>,
+    pub(super) durations: Table,
     pub(super) requests_in_flight: AtomicI64,
     pub(super) connections: AtomicI64,
     pub(super) connections_accepted: AtomicU64,
@@ -51,9 +54,11 @@ pub struct InFlight(Arc<ListenerShard>);
 pub struct Connection(Arc<ListenerShard>);
 
 impl Shard {
-    pub(super) fn new(listeners: usize) -> Self {
+    /// Counters for listeners whose series are these.
+    pub(super) fn new(keys: &[Arc<Keys>], known_rpc: &Arc<KnownMethods>) -> Self {
+        let listener = |keys| Arc::new(ListenerShard::new(Arc::clone(keys), known_rpc));
         Self {
-            listeners: (0..listeners).map(|_| Arc::default()).collect(),
+            listeners: keys.iter().map(listener).collect(),
         }
     }
 
@@ -61,26 +66,53 @@ impl Shard {
     ///
     /// An index beyond the list gives counters nobody reads.
     pub fn listener(&self, index: usize) -> Arc<ListenerShard> {
-        self.listeners.get(index).cloned().unwrap_or_default()
+        let nobodys = || Arc::new(ListenerShard::new(Arc::default(), &Arc::default()));
+        self.listeners.get(index).cloned().unwrap_or_else(nobodys)
     }
 }
 
 impl ListenerShard {
+    fn new(keys: Arc<Keys>, known_rpc: &Arc<KnownMethods>) -> Self {
+        Self {
+            known_rpc: Arc::clone(known_rpc),
+            durations: Table::new(keys),
+            requests_in_flight: AtomicI64::default(),
+            connections: AtomicI64::default(),
+            connections_accepted: AtomicU64::default(),
+            connections_refused: Counters::default(),
+            requests_refused: Counters::default(),
+            trust_verdicts: Verdicts::default(),
+            sampling: Counters::default(),
+            context_restarted: AtomicU64::default(),
+            upstream_connections: AtomicU64::default(),
+            upstream_connect_errors: AtomicU64::default(),
+            upstream_retries: AtomicU64::default(),
+            panics: AtomicU64::default(),
+        }
+    }
+
+    /// The gRPC methods that have series of their own.
+    pub fn known_rpc(&self) -> &KnownMethods {
+        &self.known_rpc
+    }
+
     /// A request began; keep the guard until it ends.
     pub fn request(self: &Arc<Self>) -> InFlight {
         self.requests_in_flight.fetch_add(1, Relaxed);
         InFlight(Arc::clone(self))
     }
 
-    /// A request ended. `duration` runs from the complete head to the end of the response.
-    pub fn finished(&self, method: MethodClass, status: StatusClass, duration: Duration) {
-        if let Some(histogram) = self
-            .durations
-            .get(method.index())
-            .and_then(|by_status| by_status.get(status.index()))
-        {
-            histogram.observe(duration);
-        }
+    /// A request ended, `at` this moment. Its duration runs from the complete head, at `start`, to
+    /// the end of the response; `span` is the one it was recorded as.
+    pub fn finished(
+        &self,
+        call: &Call,
+        start: Instant,
+        at: Instant,
+        span: Option<(TraceId, SpanId)>,
+    ) {
+        let duration = at.saturating_duration_since(start);
+        self.durations.observe(Key::of(call), duration, at, span);
     }
 
     /// A connection was accepted; keep the guard until it is closed.

@@ -2,6 +2,7 @@
 
 mod cut_off;
 mod hold;
+mod tape;
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -12,52 +13,110 @@ use bytes::Bytes;
 use h2::Reason;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 pub use self::cut_off::CutOff;
 use self::cut_off::checked;
 use self::hold::Hold;
+use self::tape::Playback;
+pub use self::tape::Tape;
 use super::activity::Open;
 use super::exchange::Exchange;
 use super::gate::{Gate, Word};
+use super::http2::frames::Frames;
 use super::trace::{self, Traced};
 use super::trailers;
-use super::upstream::{Lease, forward};
+use super::upstream::Lease;
+use super::upstream::error::EngineError;
 use crate::span::record::{Fault, Outcome};
+
+/// What a peer sends, whichever engine reads it.
+pub enum Incoming {
+    /// Over HTTP/1.
+    Http1(hyper::body::Incoming),
+    /// Over HTTP/2.
+    Http2(Frames),
+    /// Nothing.
+    Empty,
+}
+
+impl Incoming {
+    /// Whether it comes in frames, where only END_STREAM is an end.
+    const fn framed(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = EngineError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EngineError>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(EngineError::Http1),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(EngineError::Http2),
+            Self::Empty => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+            Self::Empty => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+            Self::Empty => SizeHint::with_exact(0),
+        }
+    }
+}
 
 /// A request's body on its way to the upstream.
 pub struct RequestBody {
-    inner: Option<Incoming>,
+    inner: Source,
     hold: Option<Hold>,
     count: Option<Rc<Cell<u64>>>,
-    framed: bool,
-    /// Dropped with the body: that is how others learn that it has left.
+    /// Dropped at the body's end: that is how others learn that it has left.
     leaving: Option<oneshot::Sender<()>>,
+}
+
+enum Source {
+    Caller(Incoming),
+    Tape(Playback),
 }
 
 impl RequestBody {
     /// Relays what the caller sends, but for context in its trailers: a server that merges
     /// those into the fields would read a second one beside ours, whoever is trusted.
-    pub fn relay(inner: Incoming) -> Self {
+    pub const fn relay(inner: Incoming) -> Self {
+        Self::of(Source::Caller(inner))
+    }
+
+    /// A body that was begun before, from its beginning.
+    pub fn again(tape: &Tape) -> Self {
+        Self::of(Source::Tape(tape.play()))
+    }
+
+    const fn of(inner: Source) -> Self {
         Self {
-            inner: Some(inner),
+            inner,
             hold: None,
             count: None,
-            framed: false,
             leaving: None,
         }
     }
 
     /// No body.
     pub const fn empty() -> Self {
-        Self {
-            inner: None,
-            hold: None,
-            count: None,
-            framed: false,
-            leaving: None,
-        }
+        Self::relay(Incoming::Empty)
     }
 
     /// Holds the body back until the gate opens.
@@ -68,13 +127,8 @@ impl RequestBody {
     /// Resolves (with an error) when the body has been sent, or will never be.
     pub fn left(&mut self) -> oneshot::Receiver<()> {
         let (leaving, left) = oneshot::channel();
-        self.leaving = Some(leaving);
+        self.leaving = (!self.is_end_stream()).then_some(leaving);
         left
-    }
-
-    /// It comes on HTTP/2, where only END_STREAM is an end.
-    pub const fn framed(&mut self) {
-        self.framed = true;
     }
 
     /// Counts the bytes relayed.
@@ -92,9 +146,6 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         let this = self.get_mut();
-        let Some(inner) = &mut this.inner else {
-            return Poll::Ready(None);
-        };
         if let Some(hold) = &mut this.hold {
             let word = ready!(hold.poll(cx));
             this.hold = None;
@@ -102,27 +153,45 @@ impl Body for RequestBody {
                 return Poll::Ready(Some(Err(CutOff::unwanted())));
             }
         }
-        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
-        let mut frame = checked(frame, inner, this.framed, Reason::CANCEL);
-        if let Some(Ok(frame)) = &mut frame {
-            if let (Some(count), Some(data)) = (&this.count, frame.data_ref()) {
-                count.set(count.get() + data.len() as u64);
+        let frame = match &mut this.inner {
+            Source::Tape(tape) => ready!(tape.poll_frame(cx)),
+            Source::Caller(caller) => {
+                let frame = ready!(Pin::new(&mut *caller).poll_frame(cx));
+                let mut frame = checked(frame, caller, Reason::CANCEL);
+                if let Some(Ok(frame)) = &mut frame {
+                    relayed(frame, this.count.as_deref());
+                }
+                frame
             }
-            if let Some(late) = frame.trailers_mut() {
-                trailers::strip_request(late);
-            }
+        };
+        if this.is_end_stream() || !matches!(frame, Some(Ok(_))) {
+            this.leaving = None;
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        match &self.inner {
+            Source::Caller(caller) => caller.is_end_stream(),
+            Source::Tape(tape) => tape.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.inner {
+            Source::Caller(caller) => caller.size_hint(),
+            Source::Tape(tape) => tape.size_hint(),
+        }
+    }
+}
+
+/// What is done to a frame of a caller's before it goes on.
+fn relayed(frame: &mut Frame<Bytes>, count: Option<&Cell<u64>>) {
+    if let (Some(count), Some(data)) = (count, frame.data_ref()) {
+        count.set(count.get() + data.len() as u64);
+    }
+    if let Some(late) = frame.trailers_mut() {
+        trailers::strip_request(late);
     }
 }
 
@@ -138,7 +207,7 @@ pub enum ResponseBody {
         _open: Open,
     },
     /// None: the connection becomes a tunnel.
-    Empty,
+    Tunnel,
 }
 
 /// A relayed response's body.
@@ -188,11 +257,10 @@ impl Relay {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         let fault = match &frame {
-            Some(Err(error)) => forward::fault(error),
+            Some(Err(error)) => error.fault(),
             _ => Fault::StreamReset,
         };
-        let framed = matches!(self.lease, Lease::Http2 { .. });
-        let mut frame = checked(frame, &self.inner, framed, Reason::INTERNAL_ERROR);
+        let mut frame = checked(frame, &self.inner, Reason::INTERNAL_ERROR);
         match &mut frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
@@ -233,7 +301,7 @@ impl Body for ResponseBody {
         match self.get_mut() {
             Self::Relay(relay) => relay.poll_frame(cx),
             Self::Local { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Self::Empty => Poll::Ready(None),
+            Self::Tunnel => Poll::Ready(None),
         }
     }
 
@@ -241,7 +309,7 @@ impl Body for ResponseBody {
         match self {
             Self::Relay(relay) => relay.inner.is_end_stream(),
             Self::Local { bytes, .. } => bytes.is_none(),
-            Self::Empty => true,
+            Self::Tunnel => true,
         }
     }
 
@@ -251,7 +319,7 @@ impl Body for ResponseBody {
             Self::Local { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Self::Empty => SizeHint::with_exact(0),
+            Self::Tunnel => SizeHint::with_exact(0),
         }
     }
 }

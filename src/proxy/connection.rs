@@ -8,18 +8,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::activity::{Activity, Overdue, overdue};
+use super::body::Incoming;
 use super::caller::Caller;
 use super::forwarded::Teller;
+use super::http2::serve::Served;
 use super::listener::{Listener, Slot};
-use super::local::LocalExecutor;
 use super::relay::{self, Relay};
-use super::service;
+use super::service::{self, Asked};
 use super::witness::Witnessed;
 use super::worker::{Guards, Worker};
 use crate::lifecycle::Wait;
@@ -28,15 +29,6 @@ use crate::listen::handshake::{self, Established, Refused};
 use crate::listen::settings::Limits;
 use crate::listen::sniff;
 use crate::metrics::labels::{Refusal, RequestRefusal};
-
-/// Bytes a caller may send ahead on one stream.
-const STREAM_WINDOW: u32 = 512 * 1024;
-
-/// Bytes a caller may send ahead on one connection.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-
-/// Bytes of a response that may wait for a slow reader, per stream.
-const SEND_BUFFER: usize = 128 * 1024;
 
 /// Silent callers are asked for a sign of life this often, by the kernel: a caller that vanished
 /// during a watch must not hold it forever.
@@ -118,7 +110,7 @@ async fn run(
     let io = Witnessed::new(established.stream, activity);
     let limits = &listener.listen.limits;
     if http2 {
-        serve_http2(TokioIo::new(io), connection, limits).await;
+        serve_http2(io, connection, limits).await;
     } else if listener.upstream.speaks_http1() {
         relay_http1(io, connection, listener).await;
     } else {
@@ -157,7 +149,11 @@ async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
         .max_header_size(limits.max_header_bytes)
         .serve_connection(
             io,
-            service_fn(move |request| service::serve(Rc::clone(&shared), request)),
+            service_fn(move |mut request| {
+                let asked = Asked::over_http1(&mut request);
+                let (head, body) = request.into_parts();
+                service::serve(Rc::clone(&shared), head, Incoming::Http1(body), asked)
+            }),
         )
         .with_upgrades();
     drive(
@@ -170,24 +166,12 @@ async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
     .await;
 }
 
-async fn serve_http2(io: Io, connection: Rc<Connection>, limits: &Limits) {
-    let shared = Rc::clone(&connection);
-    let served = http2::Builder::new(LocalExecutor::new(connection.slot.counters()))
-        .timer(TokioTimer::new())
-        .auto_date_header(false)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_concurrent_streams(limits.max_concurrent_streams)
-        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
-        .serve_connection(
-            io,
-            service_fn(move |request| service::serve(Rc::clone(&shared), request)),
-        );
+async fn serve_http2(io: relay::Io, connection: Rc<Connection>, limits: &Limits) {
+    let served = Served::new(io, Rc::clone(&connection), limits);
     drive(
         served,
-        |c| c.graceful_shutdown(),
-        |ended| note(&connection, ended),
+        |served| served.get_mut().finish(),
+        |_| {},
         &connection,
         limits,
     )

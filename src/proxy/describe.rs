@@ -23,13 +23,10 @@ pub fn begin(
     start: Instant,
 ) -> Box<Record> {
     let settings = &listener.settings;
-    let tls = match settings.direction {
-        Direction::Ingress => connection.tls,
-        Direction::Egress => settings.upstream.tls.is_some(),
-    };
-    let scheme = if tls { "https" } else { "http" };
+    let https = is_https(connection, listener);
+    let scheme = if https { "https" } else { "http" };
     let grpc = line.is_grpc(headers);
-    let (host, port) = server(connection, listener, headers, grpc);
+    let (host, port) = server(connection, listener, line, headers, grpc);
     let ingress = settings.direction == Direction::Ingress;
     Box::new(Record {
         trace_id: span.trace_id,
@@ -68,6 +65,15 @@ pub fn begin(
     })
 }
 
+/// Whether the request's scheme is `https`, as the caller (ingress) or the upstream (egress) sees
+/// it.
+pub const fn is_https(connection: &Connection, listener: &Listener) -> bool {
+    match listener.settings.direction {
+        Direction::Ingress => connection.tls,
+        Direction::Egress => listener.settings.upstream.tls.is_some(),
+    }
+}
+
 /// One field's value as text, if it is.
 pub fn field(headers: &impl Head, name: &HeaderName) -> Option<Box<str>> {
     visible(headers.lines(name).next()?).map(text)
@@ -86,11 +92,12 @@ pub fn visible(value: &[u8]) -> Option<&str> {
 fn server(
     connection: &Connection,
     listener: &Listener,
+    line: Line<'_>,
     headers: &impl Head,
     grpc: bool,
 ) -> (String, Option<u16>) {
     let upstream = &listener.settings.upstream;
-    let named = headers.first(&header::HOST);
+    let named = line.host(headers);
     let (value, default) = match listener.settings.direction {
         Direction::Ingress => (named, connection.local.map(|a| a.port())),
         Direction::Egress => (

@@ -1,28 +1,50 @@
 //! One request's life: it begins when the head is read and ends exactly once.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderName, Method};
 
-use super::head::Head;
+use super::connection::Connection;
+use super::describe;
+use super::head::{Head, Line};
+use super::listener::Listener;
 use super::worker::Worker;
-use crate::metrics::labels::{MethodClass, RequestRefusal, StatusClass};
+use crate::access_log::{Entry, Mode};
+use crate::context::traceparent::TraceParent;
+use crate::metrics::Call;
+use crate::metrics::labels::{Label as _, MethodClass, RequestRefusal, Version};
 use crate::metrics::shard::{InFlight, ListenerShard};
-use crate::span::record::{Fault, Outcome, Record};
+use crate::span::error_type::Ended;
+use crate::span::record::{Direction, Fault, Outcome, Record};
 
 /// One request being served; ends on drop if nothing ended it before.
 pub struct Exchange {
     worker: Rc<Worker>,
     counters: Arc<ListenerShard>,
     in_flight: Option<InFlight>,
-    method: MethodClass,
     start: Instant,
-    status: Option<u16>,
+    /// What metrics say of it.
+    call: Call,
+    access_log: Mode,
+    /// What the access log says beside the record, if the request is logged.
+    logged: Option<Box<Logged>>,
     record: Option<Box<Record>>,
     request_bytes: Option<Rc<Cell<u64>>>,
+}
+
+/// What the access log says beside the record.
+#[derive(Default)]
+struct Logged {
+    /// The record was made for the log alone, and is no span's.
+    alone: bool,
+    /// What went on to the upstream.
+    context: Option<TraceParent>,
+    client: Option<IpAddr>,
+    protocol: &'static str,
 }
 
 impl Exchange {
@@ -37,11 +59,43 @@ impl Exchange {
             worker: Rc::clone(worker),
             counters: Arc::clone(counters),
             in_flight: Some(counters.request()),
-            method: MethodClass::of(method),
             start,
-            status: None,
+            call: Call {
+                method: MethodClass::of(method),
+                https: false,
+                version: Version::Http11,
+                rpc_method: None,
+                ended: Ended {
+                    direction: Direction::Ingress,
+                    grpc: false,
+                    status: None,
+                    grpc_status: None,
+                    outcome: Outcome::Cancelled,
+                },
+            },
+            access_log: Mode::Off,
+            logged: None,
             record: None,
             request_bytes: None,
+        }
+    }
+
+    /// What is known from the head.
+    pub fn identify(
+        &mut self,
+        connection: &Connection,
+        listener: &Listener,
+        line: Line<'_>,
+        headers: &impl Head,
+    ) {
+        self.access_log = listener.access_log;
+        let call = &mut self.call;
+        call.https = describe::is_https(connection, listener);
+        call.version = Version::of(line.version);
+        call.ended.direction = listener.settings.direction;
+        call.ended.grpc = line.is_grpc(headers);
+        if call.ended.grpc {
+            call.rpc_method = self.counters.known_rpc().index(line.uri.path());
         }
     }
 
@@ -53,6 +107,49 @@ impl Exchange {
     /// The sampler chose this request: what is known goes into `record`.
     pub fn sampled(&mut self, record: Box<Record>) {
         self.record = Some(record);
+    }
+
+    /// The context that goes on to the upstream.
+    pub fn handed_on(&mut self, context: TraceParent) {
+        if self.is_logged(context.flags.sampled()) {
+            self.logged.get_or_insert_default().context = Some(context);
+        }
+    }
+
+    fn is_logged(&self, sampled: bool) -> bool {
+        match self.access_log {
+            Mode::Off => false,
+            Mode::Sampled => sampled,
+            Mode::All => true,
+        }
+    }
+
+    /// If the access log wants this request, keeps what it will say: a request that isn't sampled
+    /// gets a record for that alone.
+    pub fn log(
+        &mut self,
+        connection: &Connection,
+        listener: &Listener,
+        line: Line<'_>,
+        headers: &impl Head,
+    ) {
+        if self.logged.is_none() && !self.is_logged(self.record.is_some()) {
+            return;
+        }
+        let logged = self.logged.get_or_insert_default();
+        let caller = connection.caller.address;
+        logged.client = caller.or(connection.peer.map(|peer| peer.ip()));
+        logged.protocol = match line.version {
+            http::Version::HTTP_10 => "HTTP/1.0",
+            http::Version::HTTP_2 => "HTTP/2",
+            _ => "HTTP/1.1",
+        };
+        if self.record.is_none() {
+            logged.alone = true;
+            let span = logged.context.unwrap_or_else(|| self.worker.unseen());
+            let record = describe::begin(connection, listener, line, headers, span, self.start);
+            self.record = Some(record);
+        }
     }
 
     /// Where the request's bytes are counted, if anybody will read the number.
@@ -72,13 +169,22 @@ impl Exchange {
 
     /// A response's head, from the upstream or made here.
     pub fn answered(&mut self, status: u16, headers: &impl Head) {
-        self.status = Some(status);
+        let ended = &mut self.call.ended;
+        ended.status = Some(status);
+        if ended.grpc {
+            ended.grpc_status = grpc_status(headers);
+        }
         if let Some(record) = &mut self.record {
             record.status = Some(status);
             record.headers = Some(Instant::now());
-            if record.grpc {
-                record.grpc_status = grpc_status(headers);
-            }
+        }
+    }
+
+    /// The version spoken with the upstream; an egress listener's is the request's.
+    pub fn spoke(&mut self, version: Version) {
+        if self.call.ended.direction == Direction::Egress {
+            self.call.version = version;
+            self.record(|record| record.protocol_version = version.as_str());
         }
     }
 
@@ -91,10 +197,9 @@ impl Exchange {
 
     /// The response's trailers went through.
     pub fn trailers(&mut self, trailers: &impl Head) {
-        if let Some(record) = &mut self.record
-            && record.grpc
-        {
-            record.grpc_status = grpc_status(trailers).or(record.grpc_status);
+        let ended = &mut self.call.ended;
+        if ended.grpc {
+            ended.grpc_status = grpc_status(trailers).or(ended.grpc_status);
         }
     }
 
@@ -117,17 +222,47 @@ impl Exchange {
             return;
         }
         let now = Instant::now();
-        let status = StatusClass::of(self.status);
-        self.counters
-            .finished(self.method, status, now.duration_since(self.start));
+        self.call.ended.outcome = outcome;
+        let logged = self.logged.take();
+        let for_log_alone = logged.as_ref().is_some_and(|logged| logged.alone);
+        let recorded = self.record.as_deref().filter(|_| !for_log_alone);
+        let span = recorded.map(|record| (record.trace_id, record.span_id));
+        self.counters.finished(&self.call, self.start, now, span);
         if let Some(mut record) = self.record.take() {
             record.end = now;
             record.outcome = outcome;
+            record.grpc_status = self.call.ended.grpc_status;
             if let Some(counter) = &self.request_bytes {
                 record.request_bytes += counter.get();
             }
-            self.worker.export(record);
+            match logged {
+                None => self.worker.export(record),
+                Some(logged) => self.hand_over(record, &logged),
+            }
         }
+    }
+}
+
+impl Exchange {
+    /// Hands a logged request's record to the log, and to the exporter if it is a span's.
+    fn hand_over(&self, record: Box<Record>, logged: &Logged) {
+        let (client, protocol) = (logged.client, logged.protocol);
+        let entry = |record, context| Entry {
+            record,
+            context,
+            client,
+            protocol,
+        };
+        if logged.alone {
+            return self.worker.log(entry(record, logged.context));
+        }
+        let span = TraceParent {
+            trace_id: record.trace_id,
+            parent_id: record.span_id,
+            flags: record.flags,
+        };
+        self.worker.log(entry(record.clone(), Some(span)));
+        self.worker.export(record);
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::header::{self, HeaderName, HeaderValue};
 
-use super::head::Head;
+use super::head::{Head, Line};
 use super::settings::Forwarded;
 use crate::context::trust::Trust;
 use crate::span::record::Direction;
@@ -43,6 +43,7 @@ impl Teller {
     /// only where the caller sent them.
     pub fn tell(
         &self,
+        line: Line<'_>,
         headers: &mut impl Head,
         mode: Forwarded,
         direction: Direction,
@@ -50,12 +51,14 @@ impl Teller {
     ) {
         match (mode, direction, trust) {
             (Forwarded::Off, ..) | (Forwarded::Auto, Direction::Egress, _) => {}
-            (Forwarded::Replace, ..) | (Forwarded::Auto, _, Trust::Drop) => self.replace(headers),
+            (Forwarded::Replace, ..) | (Forwarded::Auto, _, Trust::Drop) => {
+                self.replace(line, headers)
+            }
             (Forwarded::Append | Forwarded::Auto, ..) => self.append(headers),
         }
     }
 
-    fn replace(&self, headers: &mut impl Head) {
+    fn replace(&self, line: Line<'_>, headers: &mut impl Head) {
         // A server that folds names would read the caller's claim beside ours.
         headers.remove_if(is_alias);
         headers.remove(&PORT);
@@ -65,7 +68,7 @@ impl Teller {
             self.set_or_remove(headers, REAL_IP);
         }
         if headers.has(&HOST) {
-            let host = headers.first(&header::HOST);
+            let host = line.host(headers);
             match host.and_then(|host| HeaderValue::from_bytes(host).ok()) {
                 Some(host) => headers.set(HOST, host),
                 None => headers.remove(&HOST),

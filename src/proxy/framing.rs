@@ -72,25 +72,26 @@ fn told(headers: &impl Head) -> Result<Option<u64>, Ambiguous> {
 /// Checks a request as the engine hands it over. Call before hop-by-hop fields are removed.
 ///
 /// A second `Content-Length` comes through over HTTP/2, and so do codings beside `chunked` over
-/// HTTP/1: removing the field would pass the coded bytes off as plain ones.
-pub fn check_request(headers: &impl Head) -> Result<(), Ambiguous> {
+/// HTTP/1: removing the field would pass the coded bytes off as plain ones. A `plain` head has
+/// no `Transfer-Encoding`.
+pub fn check_request(headers: &impl Head, plain: bool) -> Result<(), Ambiguous> {
     let mut lengths = headers.lines(&header::CONTENT_LENGTH);
     let first = lengths.next();
     let odd = first.is_some_and(|value| !is_number(value));
-    let both = first.is_some() && headers.has(&header::TRANSFER_ENCODING);
-    if odd || both || lengths.next().is_some() || coded(headers) {
+    let both = first.is_some() && !plain && headers.has(&header::TRANSFER_ENCODING);
+    if odd || both || lengths.next().is_some() || (!plain && coded(headers)) {
         return Err(Ambiguous);
     }
     Ok(())
 }
 
 /// Makes a response say its length once: `Transfer-Encoding` wins over `Content-Length`, equal
-/// lengths become one.
-pub fn settle_response(headers: &mut impl Head) -> Result<(), Ambiguous> {
-    if coded(headers) {
+/// lengths become one. A `plain` head has no `Transfer-Encoding`.
+pub fn settle_response(headers: &mut impl Head, plain: bool) -> Result<(), Ambiguous> {
+    if !plain && coded(headers) {
         return Err(Ambiguous);
     }
-    if headers.has(&header::TRANSFER_ENCODING) {
+    if !plain && headers.has(&header::TRANSFER_ENCODING) {
         headers.remove(&header::CONTENT_LENGTH);
         return Ok(());
     }
@@ -187,7 +188,7 @@ mod tests {
                 "two lines",
             ),
         ] {
-            assert_eq!(check_request(&headers(fields)), expected, "{why}");
+            assert_eq!(check_request(&headers(fields), false), expected, "{why}");
         }
     }
 
@@ -242,7 +243,7 @@ mod tests {
             (&[(CODING, "gzip, chunked")], Err(Ambiguous), "coded twice"),
         ] {
             let mut headers = headers(fields);
-            let settled = settle_response(&mut headers);
+            let settled = settle_response(&mut headers, false);
             assert_eq!(settled, expected.map(|_| ()), "{why}");
             if let Ok(lengths) = expected {
                 let left: Vec<_> = headers.get_all(LENGTH).iter().collect();

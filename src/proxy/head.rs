@@ -26,6 +26,18 @@ impl<'a> Line<'a> {
         (line, &mut parts.headers)
     }
 
+    /// Whom a request is for: HTTP/2's `:authority`, else `Host`, after
+    /// [`target::normalise`](super::target::normalise).
+    pub fn host<'h>(&self, headers: &'h impl Head) -> Option<&'h [u8]>
+    where
+        'a: 'h,
+    {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => headers.first(&header::HOST),
+        }
+    }
+
     /// Whether a request is gRPC's: POST with its content type.
     pub fn is_grpc(&self, headers: &impl Head) -> bool {
         const TYPE: &[u8] = b"application/grpc";
@@ -100,6 +112,14 @@ impl Head for HeaderMap {
 
     fn count(&self) -> usize {
         self.len()
+    }
+
+    fn first<'a>(&'a self, name: &'a HeaderName) -> Option<&'a [u8]> {
+        self.get(name).map(HeaderValue::as_bytes)
+    }
+
+    fn has(&self, name: &HeaderName) -> bool {
+        self.contains_key(name)
     }
 }
 

@@ -51,11 +51,39 @@ impl Upgrade {
     }
 }
 
+/// What a head holds that speaks of one connection: one look at the names instead of one for each.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Nothing but `TE`, as over HTTP/2 nothing may (RFC 9113, section 8.2.2).
+    pub plain: bool,
+    te: bool,
+}
+
+/// Looks over a head's names.
+pub fn look(headers: &mut impl Head) -> Look {
+    let mut look = Look {
+        plain: true,
+        te: false,
+    };
+    headers.remove_if(|name| {
+        look.plain &= !HOP_BY_HOP.contains(&name);
+        look.te |= name == "te";
+        false
+    });
+    look
+}
+
 /// Removes hop-by-hop fields and the fields `Connection` nominates; `te: trailers` stays.
 ///
 /// An upgrade to anything but `h2c` is handed back, to be asked of the upstream anew; `http1` says
 /// whether the caller may ask for one: HTTP/1.0 and HTTP/2 may not (RFC 9110, section 7.8).
-pub fn strip_request(headers: &mut impl Head, http1: bool) -> Upgrade {
+pub fn strip_request(headers: &mut impl Head, look: Look, http1: bool) -> Upgrade {
+    if look.plain {
+        if look.te {
+            keep_te_trailers(headers);
+        }
+        return Upgrade::None;
+    }
     let upgrade = if http1 {
         wanted(headers)
     } else {
@@ -67,7 +95,10 @@ pub fn strip_request(headers: &mut impl Head, http1: bool) -> Upgrade {
 }
 
 /// The same for a response; says whether it switches protocols.
-pub fn strip_response(headers: &mut impl Head) -> Upgrade {
+pub fn strip_response(headers: &mut impl Head, look: Look) -> Upgrade {
+    if look.plain {
+        return Upgrade::None;
+    }
     let upgrade = headers
         .first(&header::UPGRADE)
         .map_or(Upgrade::None, Upgrade::to);
@@ -148,6 +179,11 @@ mod tests {
 
     use super::*;
 
+    fn strip(headers: &mut HeaderMap, http1: bool) -> Upgrade {
+        let look = look(headers);
+        strip_request(headers, look, http1)
+    }
+
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         lines
             .iter()
@@ -214,7 +250,7 @@ mod tests {
         ];
         for (field, connection, goes, reason) in rows {
             let mut map = headers(&[(field, "v"), ("connection", connection)]);
-            strip_request(&mut map, true);
+            strip(&mut map, true);
             assert_eq!(!map.contains_key(field), goes, "{field}: {reason}");
             assert!(!map.contains_key("connection"), "{field}");
         }
@@ -224,7 +260,7 @@ mod tests {
     fn every_connection_line_is_read() {
         let mut map = headers(&[("connection", "close"), ("x-a", "1"), ("x-b", "2")]);
         map.append("connection", HeaderValue::from_static("x-a, ,x-b"));
-        strip_request(&mut map, true);
+        strip(&mut map, true);
         assert!(map.is_empty(), "{map:?}");
     }
 
@@ -236,7 +272,7 @@ mod tests {
             ("gzip", false),
         ] {
             let mut map = headers(&[("te", te)]);
-            strip_request(&mut map, false);
+            strip(&mut map, false);
             assert_eq!(
                 map.get("te").map(|v| v == "trailers"),
                 kept.then_some(true),
@@ -276,7 +312,7 @@ mod tests {
         ];
         for (lines, http1, asked, reason) in rows {
             let mut map = headers(lines);
-            let upgrade = strip_request(&mut map, http1);
+            let upgrade = strip(&mut map, http1);
             assert_eq!(upgrade != Upgrade::None, asked, "{reason}");
             assert!(map.is_empty(), "{reason}: {map:?}");
         }

@@ -1,14 +1,35 @@
 //! What a request needs beyond its target to leave as HTTP/1.1.
 
-use http::Method;
 use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 
+use super::gate::Gate;
 use super::head::Head;
+use super::interim::Interim;
 
 /// Makes fields and framing say in HTTP/1.1 what the caller said in its own version.
 pub fn prepare(method: &Method, headers: &mut impl Head, bodyless: bool) {
     join_cookies(headers);
     frame(method, headers, bodyless);
+}
+
+/// Opens a gate when the upstream says that the body may come.
+pub fn open_on_continue<B>(request: &mut Request<B>, gate: Gate) {
+    hyper::ext::on_informational(request, move |head| {
+        if head.status() == StatusCode::CONTINUE {
+            gate.open();
+        }
+    });
+}
+
+/// Hands interim responses on as they come.
+pub fn relay_interim<B>(request: &mut Request<B>, interim: Interim) {
+    hyper::ext::on_informational(request, move |head| {
+        let mut copy = Response::new(());
+        *copy.status_mut() = head.status();
+        *copy.headers_mut() = head.headers().clone();
+        interim.push(copy);
+    });
 }
 
 /// HTTP/2 may split `Cookie`; HTTP/1.1 knows one (RFC 9113, section 8.2.3).

@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use super::settings::Settings;
 use super::upstream::Upstream;
 use super::upstream::connect::UpstreamTls;
+use crate::access_log::Mode;
 use crate::listen;
 use crate::listen::client_auth::Authorities;
 use crate::metrics::shard::ListenerShard;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub upstream_tls: Option<Arc<UpstreamTls>>,
     /// Decides for all workers.
     pub sampler: Arc<Sampler>,
+    /// Which requests are logged.
+    pub access_log: Mode,
 }
 
 /// A plan put to work on one worker.
@@ -46,6 +49,8 @@ pub struct Listener {
     pub trace_id_header: Option<Rc<HeaderName>>,
     /// Decides.
     pub sampler: Arc<Sampler>,
+    /// Which requests are logged.
+    pub access_log: Mode,
     /// Where requests go.
     pub upstream: Rc<Upstream>,
     /// This worker's counters.
@@ -107,6 +112,7 @@ impl Listener {
                 .and_then(|name| HeaderName::from_bytes(name.as_str().as_bytes()).ok())
                 .map(Rc::new),
             sampler: Arc::clone(&plan.sampler),
+            access_log: plan.access_log,
             upstream,
             counters: Arc::clone(counters),
         }

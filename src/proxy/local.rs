@@ -6,38 +6,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hyper::rt::Executor;
+use tokio::task::AbortHandle;
 
 use crate::metrics::ListenerShard;
 
-/// Spawns onto the worker's own tasks; panics are counted.
-#[derive(Clone)]
-pub struct LocalExecutor(Arc<ListenerShard>);
-
-impl LocalExecutor {
-    /// Counts panics there.
-    pub fn new(counters: &Arc<ListenerShard>) -> Self {
-        Self(Arc::clone(counters))
-    }
-}
-
-impl<F> Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-{
-    fn execute(&self, future: F) {
-        spawn(&self.0, future);
-    }
-}
-
 /// Runs a task on this thread. If it panics that is counted, and nothing else ends with it.
 pub fn spawn<F: Future + 'static>(counters: &Arc<ListenerShard>, future: F) {
-    // Boxed first: the runtime moves a task several times before it comes to rest, and an
-    // engine's future is large.
-    tokio::task::spawn_local(Contained {
+    tokio::task::spawn_local(contained(counters, future));
+}
+
+/// The same, to be taken back.
+pub fn abortable<F: Future + 'static>(counters: &Arc<ListenerShard>, future: F) -> AbortHandle {
+    tokio::task::spawn_local(contained(counters, future)).abort_handle()
+}
+
+fn contained<F: Future>(counters: &Arc<ListenerShard>, future: F) -> Contained<F> {
+    Contained {
+        // Boxed first: the runtime moves a task several times before it comes to rest, and an
+        // engine's future is large.
         future: Some(Box::pin(future)),
         counters: Arc::clone(counters),
-    });
+    }
 }
 
 struct Contained<F> {

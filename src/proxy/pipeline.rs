@@ -1,8 +1,8 @@
 //! What is done to every head, whichever engine read it: strip → judge → decide → inject on the
 //! way in, settle → strip on the way back.
 
-use http::header::HeaderValue;
-use http::{Method, Version};
+use http::Method;
+use http::header::{self, HeaderValue};
 
 use super::connection::Connection;
 use super::exchange::Exchange;
@@ -13,7 +13,8 @@ use super::listener::Listener;
 use super::target;
 use super::trace::{self, Traced};
 use super::upstream::Version as Spoken;
-use crate::span::record::{Direction, Fault};
+use crate::metrics::labels::Version;
+use crate::span::record::Fault;
 
 /// What the caller wants the exchange to become.
 pub enum Wanted {
@@ -34,14 +35,17 @@ pub fn request(
     headers: &mut impl Head,
     exchange: &mut Exchange,
 ) -> Result<(Wanted, Traced), Fault> {
+    exchange.identify(connection, listener, line, headers);
     let admitted = connection
         .caller
         .admit(listener)
         .and_then(|()| admit(line, headers, listener, connection.http2));
     let traced = trace::judge(connection, listener, line, headers, exchange);
+    exchange.log(connection, listener, line, headers);
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;
     connection.teller.tell(
+        line,
         headers,
         settings.forwarded,
         settings.direction,
@@ -68,15 +72,28 @@ fn admit(
     if headers.count() > listener.settings.limits.max_headers {
         return Err(Fault::HeadTooLarge);
     }
-    framing::check_request(headers).map_err(|_| Fault::BadRequest)?;
+    let look = hop::look(headers);
+    framing::check_request(headers, look.plain).map_err(|_| Fault::BadRequest)?;
     target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
     Ok(
-        match hop::strip_request(headers, !http2 && line.version == Version::HTTP_11) {
+        match hop::strip_request(
+            headers,
+            look,
+            !http2 && line.version == http::Version::HTTP_11,
+        ) {
             _ if connect => Wanted::Connect,
             Upgrade::To(protocol) => Wanted::Upgrade(protocol),
             Upgrade::None => Wanted::Response,
         },
     )
+}
+
+/// An interim answer's head, on its way to the caller: it has no body, whatever it says.
+pub fn interim(headers: &mut impl Head, traced: &Traced) {
+    let look = hop::look(headers);
+    hop::strip_response(headers, look);
+    headers.remove(&header::CONTENT_LENGTH);
+    trace::answered(traced, headers);
 }
 
 /// An answer's head, on its way to the caller; says whether it switches protocols.
@@ -91,21 +108,18 @@ pub fn response(
     resends: u8,
     exchange: &mut Exchange,
 ) -> Result<Upgrade, Ambiguous> {
-    let settled = framing::settle_response(headers);
-    let switched = hop::strip_response(headers);
+    let look = hop::look(headers);
+    let settled = framing::settle_response(headers, look.plain);
+    let switched = hop::strip_response(headers, look);
     trace::answered(traced, headers);
     if let Some(told) = &traced.told {
         told.tell(headers);
     }
     exchange.answered(status, headers);
-    exchange.record(|record| {
-        record.resends = resends;
-        if record.direction == Direction::Egress {
-            record.protocol_version = match spoken {
-                Spoken::Http1 => "1.1",
-                Spoken::Http2 => "2",
-            };
-        }
+    exchange.record(|record| record.resends = resends);
+    exchange.spoke(match spoken {
+        Spoken::Http1 => Version::Http11,
+        Spoken::Http2 => Version::Http2,
     });
     settled.map(|()| switched)
 }

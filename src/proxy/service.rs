@@ -2,7 +2,9 @@
 //!
 //! strip → judge → decide → inject → forward → relay; the record ends with the body.
 
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,11 +12,9 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use super::activity::Open;
-use super::body::{Relay, RequestBody, ResponseBody};
+use super::body::{Incoming, Relay, RequestBody, ResponseBody};
 use super::connection::Connection;
 use super::exchange::Exchange;
 use super::gate::Gate;
@@ -23,45 +23,67 @@ use super::hop::{self, Upgrade};
 use super::pipeline::{self, Wanted};
 use super::refuse;
 use super::trace::Traced;
-use super::tunnel::Tunnel;
-use super::upstream::forward::{self, Answer, Begun, CallerFault, Failure, Route};
+use super::tunnel::{Promise, Tunnel};
+use super::upstream::error::{CallerFault, EngineError};
+use super::upstream::forward::{Answer, Arrived, Failure, Flight, Route};
 use super::upstream::{Lease, Need, Version as Spoken};
 use crate::span::record::{Fault, Outcome};
 
-/// Serves one request. An error resets the caller's stream with its code.
-///
-/// Everything up to the first byte to the upstream happens in the call, so that the future that
-/// waits for the answer is small: engines move it about.
-pub fn serve(
-    connection: Rc<Connection>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ResponseBody>, h2::Error>> {
-    let begun = begin(connection, request);
-    async move {
-        match begun {
-            Ok(underway) => underway.finish().await,
-            Err(refused) => Ok(*refused),
+/// What the caller's engine can do for a request beyond answering it.
+pub struct Asked {
+    /// Its raw bytes, if it may become a tunnel.
+    pub tunnel: Option<Promise>,
+    /// Whether it relays interim responses ([`Said::Interim`]).
+    pub interim: bool,
+}
+
+impl Asked {
+    /// Over HTTP/1, where the engine sends interim responses of its own accord only.
+    pub fn over_http1(request: &mut Request<hyper::body::Incoming>) -> Self {
+        let may =
+            request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE);
+        Self {
+            tunnel: may.then(|| Promise::Http1(hyper::upgrade::on(request))),
+            interim: false,
         }
     }
 }
 
-/// A request on its way to the upstream.
-struct Underway {
-    reply: Reply,
-    route: Route,
-    begun: Begun,
+/// Serves one request. An error resets the caller's stream with its code.
+///
+/// Everything up to the first byte to the upstream happens in the call, so that what waits for
+/// the answer is small: engines move it about, and there is one per open stream.
+pub fn serve(connection: Rc<Connection>, head: Parts, body: Incoming, asked: Asked) -> Serving {
+    match begin(connection, head, body, asked) {
+        Ok(underway) => Serving::Underway(underway),
+        Err(refused) => Serving::Refused(Some(refused)),
+    }
+}
+
+/// A request being served; resolves with its answer.
+pub enum Serving {
+    /// On its way to the upstream.
+    Underway(Box<Underway>),
+    /// Isn't forwarded.
+    Refused(Option<Box<Response<ResponseBody>>>),
+}
+
+/// A request on its way to the upstream, and what its answer is relayed with.
+pub struct Underway {
+    flight: Flight,
+    reply: Option<Reply>,
 }
 
 /// strip → judge → decide → inject → send; or the answer to a request that isn't forwarded.
 fn begin(
     connection: Rc<Connection>,
-    mut request: Request<Incoming>,
-) -> Result<Underway, Box<Response<ResponseBody>>> {
+    mut parts: Parts,
+    body: Incoming,
+    asked: Asked,
+) -> Result<Box<Underway>, Box<Response<ResponseBody>>> {
     let start = Instant::now();
     let open = connection.activity.begin();
     let listener = connection.slot.current();
-    let tunnel = tunnel_promise(&mut request);
-    let (mut parts, body) = request.into_parts();
     let mut exchange =
         Exchange::begin(&connection.worker, &listener.counters, &parts.method, start);
     let http10 = parts.version == Version::HTTP_10;
@@ -80,34 +102,80 @@ fn begin(
             return Err(Box::new(answer));
         }
     };
-    let (request, gate) = outgoing(parts, body, &mut exchange);
+    // A caller of HTTP/2 hears the upstream's word itself.
+    let waits = !connection.http2 && expects(&parts);
+    let (body, gate) = outgoing(body, waits, &mut exchange);
     let route = Route {
         upstream: Rc::clone(&listener.upstream),
         need: need(&wanted, connection.http2),
         gate: gate.clone(),
+        tells: asked.interim,
     };
-    Ok(Underway {
-        begun: route.begin(request),
-        route,
-        reply: Reply {
+    Ok(Box::new(Underway {
+        flight: route.begin(parts, body),
+        reply: Some(Reply {
             connection,
             exchange,
             open,
             traced,
             wanted,
-            tunnel,
+            tunnel: asked.tunnel,
             gate,
             grpc,
             http10,
-        },
-    })
+        }),
+    }))
 }
 
-impl Underway {
-    async fn finish(self) -> Result<Response<ResponseBody>, h2::Error> {
-        match self.route.finish(self.begun).await {
-            Ok(answer) => Ok(self.reply.relay(answer)),
-            Err(failure) => self.reply.fail(failure),
+/// What there is to say to the caller.
+pub enum Said {
+    /// An interim response; more comes.
+    Interim(Response<()>),
+    /// The answer; an error resets the caller's stream with its code.
+    Answer(Result<Response<ResponseBody>, h2::Error>),
+}
+
+impl Serving {
+    /// Ready with the answer, or with what comes before it if [`Asked::interim`] says so.
+    pub fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
+        let Underway { flight, reply } = match self {
+            Self::Underway(underway) => &mut **underway,
+            Self::Refused(refused) => {
+                return match refused.take() {
+                    Some(refused) => Poll::Ready(Said::Answer(Ok(*refused))),
+                    None => Poll::Pending,
+                };
+            }
+        };
+        let Some(waiting) = reply else {
+            return Poll::Pending;
+        };
+        match ready!(flight.poll(cx)) {
+            Arrived::Interim(mut head) => {
+                pipeline::interim(head.headers_mut(), &waiting.traced);
+                Poll::Ready(Said::Interim(head))
+            }
+            Arrived::Answer(answer) => match reply.take() {
+                Some(reply) => Poll::Ready(Said::Answer(Ok(reply.relay(answer)))),
+                None => Poll::Pending,
+            },
+            Arrived::Failure(failure) => match reply.take() {
+                Some(reply) => Poll::Ready(Said::Answer(reply.fail(failure))),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl Future for Serving {
+    type Output = Result<Response<ResponseBody>, h2::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            if let Said::Answer(answer) = ready!(this.poll_said(cx)) {
+                return Poll::Ready(answer);
+            }
         }
     }
 }
@@ -121,44 +189,24 @@ const fn need(wanted: &Wanted, http2: bool) -> Need {
     }
 }
 
-/// The engine's promise of the raw connection, if this request may become a tunnel.
-fn tunnel_promise(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
-    let may =
-        request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE);
-    may.then(|| hyper::upgrade::on(request))
+/// Whether the caller waits for a word before it sends its body.
+fn expects(head: &Parts) -> bool {
+    head.headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// The request as it leaves, and the gate its body waits at if the caller expects a word.
-fn outgoing(
-    parts: Parts,
-    body: Incoming,
-    exchange: &mut Exchange,
-) -> (Request<RequestBody>, Option<Gate>) {
-    let expects = parts
-        .headers
-        .get(header::EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+/// The body as it leaves, and the gate it waits at if the caller `waits` for a word.
+fn outgoing(body: Incoming, waits: bool, exchange: &mut Exchange) -> (RequestBody, Option<Gate>) {
     let mut body = RequestBody::relay(body);
-    if parts.version == Version::HTTP_2 {
-        body.framed();
-    }
     if let Some(counter) = exchange.request_counter() {
         body.count(counter);
     }
-    let gate = (expects && !body.is_end_stream()).then(Gate::default);
+    let gate = (waits && !body.is_end_stream()).then(Gate::default);
     if let Some(gate) = &gate {
         body.hold(gate.clone());
     }
-    let mut request = Request::from_parts(parts, body);
-    if let Some(gate) = &gate {
-        let gate = gate.clone();
-        hyper::ext::on_informational(&mut request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                gate.open();
-            }
-        });
-    }
-    (request, gate)
+    (body, gate)
 }
 
 /// What an answer is relayed with.
@@ -168,7 +216,7 @@ struct Reply {
     open: Open,
     traced: Traced,
     wanted: Wanted,
-    tunnel: Option<OnUpgrade>,
+    tunnel: Option<Promise>,
     gate: Option<Gate>,
     grpc: bool,
     /// The caller speaks HTTP/1.0.
@@ -180,11 +228,11 @@ impl Reply {
     fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
         self.exchange
             .record(|record| record.resends = failure.resends);
-        if let Some(fault) = failure.error.as_ref().and_then(forward::caller_fault) {
+        if let Some(fault) = failure.error.as_ref().and_then(EngineError::caller_fault) {
             return Ok(self.interrupted(&fault));
         }
         let outcome = Outcome::Upstream(failure.fault);
-        match failure.error.as_ref().and_then(forward::reset_code) {
+        match failure.error.as_ref().and_then(EngineError::reset_code) {
             Some(code) if self.connection.http2 => {
                 self.exchange.end(outcome);
                 Err(code.into())
@@ -302,7 +350,7 @@ impl Reply {
             open: self.open,
         }
         .spawn();
-        let mut response = response.map(|_| ResponseBody::Empty);
+        let mut response = response.map(|_| ResponseBody::Tunnel);
         if let Upgrade::To(protocol) = switched {
             hop::ask(response.headers_mut(), protocol);
         }
@@ -335,13 +383,9 @@ fn local(
 mod tests {
     use super::*;
 
-    fn future_of<A, B, R>(_: fn(A, B) -> R) -> usize {
-        std::mem::size_of::<R>()
-    }
-
     #[test]
-    fn a_requests_future_is_small_because_engines_move_it_about() {
-        let bytes = future_of(serve);
-        assert!(bytes <= 1536, "{bytes} bytes");
+    fn what_waits_for_an_answer_is_small_because_there_is_one_per_open_stream() {
+        let bytes = std::mem::size_of::<Underway>();
+        assert!(bytes <= 384, "{bytes} bytes");
     }
 }

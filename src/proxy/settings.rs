@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::context::propagation::Propagation;
 use crate::context::trust;
 use crate::listen::settings::{CertificateFiles, Limits, Protocol};
 use crate::span::record::Direction;
@@ -27,8 +28,10 @@ pub struct Settings {
     pub trace_id_header: Option<HeaderName>,
     /// Where requests go.
     pub upstream: UpstreamSettings,
-    /// What context leaves.
+    /// Whether context leaves.
     pub propagate: Propagate,
+    /// The formats that are read and written.
+    pub propagation: Propagation,
     /// What becomes of egress requests without a parent.
     pub orphans: Orphans,
     /// gRPC methods (`package.Service/Method`) known beyond the built-in ones.
@@ -52,10 +55,10 @@ pub enum Forwarded {
     Off,
 }
 
-/// What context leaves.
+/// Whether context leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagate {
-    /// The span's context, as W3C Trace Context.
+    /// The span's context, in the formats of `propagation.inject` (by default W3C's).
     W3c,
     /// Nothing: every context header is stripped.
     None,

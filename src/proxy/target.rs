@@ -29,28 +29,34 @@ impl BadTarget {
     }
 }
 
-/// Makes `Host` the one place that says who is asked, whatever form the target came in.
+/// Makes sure that one place says who is asked, whatever form the target came in.
 ///
-/// An absolute-form target's authority replaces `Host` (RFC 9112, section 3.2.2); HTTP/2's
-/// `:authority` becomes `Host`.
+/// An absolute-form target's authority replaces `Host` (RFC 9112, section 3.2.2), and HTTP/2's
+/// `:authority` replaces a `Host` that stands beside it.
 pub fn normalise(line: Line<'_>, headers: &mut impl Head) -> Result<(), BadTarget> {
-    let host = headers.first(&header::HOST);
-    if headers.lines(&header::HOST).nth(1).is_some() {
+    let (host, several) = {
+        let mut hosts = headers.lines(&header::HOST);
+        (hosts.next(), hosts.next().is_some())
+    };
+    if several {
         return Err(BadTarget::Host);
     }
-    if let Some(authority) = line.uri.authority() {
-        let same = host == Some(authority.as_str().as_bytes());
-        if !same {
-            let value = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Host)?;
-            headers.set(header::HOST, value);
+    let named = match (line.uri.authority(), host) {
+        (Some(authority), None) if line.version == Version::HTTP_2 => {
+            is_host(authority.as_str().as_bytes())
         }
-    } else if host.is_none() && line.version != Version::HTTP_10 {
-        return Err(BadTarget::Host);
-    }
-    if headers
-        .first(&header::HOST)
-        .is_some_and(|host| !is_host(host))
-    {
+        (Some(authority), _) => {
+            let authority = authority.as_str();
+            if host != Some(authority.as_bytes()) {
+                let value = HeaderValue::from_str(authority).map_err(|_| BadTarget::Host)?;
+                headers.set(header::HOST, value);
+            }
+            is_host(authority.as_bytes())
+        }
+        (None, Some(host)) => is_host(host),
+        (None, None) => line.version == Version::HTTP_10,
+    };
+    if !named {
         return Err(BadTarget::Host);
     }
     if *line.method != Method::CONNECT && line.uri.path_and_query().is_none() {
@@ -59,10 +65,27 @@ pub fn normalise(line: Line<'_>, headers: &mut impl Head) -> Result<(), BadTarge
     Ok(())
 }
 
+/// The bytes of a `reg-name` (RFC 3986, section 3.2.2); looked up, for every request asks.
+const NAME: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~%!$&'()*+,;=";
+    let mut at = 0;
+    while at < others.len() {
+        allowed[others[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
+
 /// Whether a value is `[ uri-host [ ":" port ] ]` (RFC 9112, section 3.2): servers disagree on
 /// who is asked by anything else, user information included.
 fn is_host(value: &[u8]) -> bool {
-    let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let name = |byte: &u8| NAME[usize::from(*byte)];
     let address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
     let (host, port) = match value {
         [b'[', rest @ ..] => {
@@ -107,7 +130,14 @@ pub fn rewrite(
 }
 
 fn to_http1(parts: &mut Parts) -> Result<(), BadTarget> {
-    if parts.method == Method::CONNECT || parts.uri.authority().is_none() {
+    let Some(authority) = parts.uri.authority() else {
+        return Ok(());
+    };
+    if !parts.headers.contains_key(header::HOST) {
+        let value = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Host)?;
+        parts.headers.insert(header::HOST, value);
+    }
+    if parts.method == Method::CONNECT {
         return Ok(());
     }
     let path = path_of(parts)?;
@@ -116,12 +146,21 @@ fn to_http1(parts: &mut Parts) -> Result<(), BadTarget> {
 }
 
 fn to_http2(parts: &mut Parts, tls: bool) -> Result<(), BadTarget> {
+    let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
+    let host = match parts.headers.remove(header::HOST) {
+        Some(host) => host,
+        // As it came over HTTP/2.
+        None if parts.uri.scheme() == Some(&scheme) => return Ok(()),
+        None => {
+            let authority = parts.uri.authority().ok_or(BadTarget::Host)?;
+            HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget::Host)?
+        }
+    };
     let path = path_of(parts)?;
-    let host = parts.headers.remove(header::HOST).ok_or(BadTarget::Host)?;
     let authority = Authority::from_maybe_shared(bytes::Bytes::from_owner(host))
         .map_err(|_| BadTarget::Host)?;
     let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(if tls { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.scheme = Some(scheme);
     uri.authority = Some(authority);
     uri.path_and_query = Some(path);
     parts.uri = Uri::from_parts(uri).map_err(|_| BadTarget::Form)?;

@@ -1,7 +1,7 @@
 //! Trace context on its way through: strip, judge, decide, inject.
 
 use http::Method;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
 use super::connection::Connection;
 use super::describe;
@@ -11,9 +11,11 @@ use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
 use super::trace_id_header::Told;
 use crate::context::baggage::Verdict;
-use crate::context::extract::Inbound;
+use crate::context::extract::{Context, Inbound};
+use crate::context::formats::{Fields, Format};
 use crate::context::ids::Flags;
 use crate::context::ot::Ot;
+use crate::context::propagation::Propagation;
 use crate::context::traceparent::TraceParent;
 use crate::context::tracestate::{Outgoing, TraceState};
 use crate::context::trust::Trust;
@@ -24,7 +26,6 @@ use crate::sample::rules::RequestView;
 use crate::sample::settings::UnsampledRoot;
 use crate::span::record::{Direction, text};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
@@ -36,7 +37,7 @@ pub struct Traced {
     /// Whether context is stripped from the answer's trailers.
     pub strip_trailers: bool,
     /// The trace id, for callers that may know it; `None` if nobody may.
-    pub told: Option<Told>,
+    pub told: Option<Box<Told>>,
 }
 
 /// Judges what the caller brought, decides sampling, and leaves exactly our own context on the
@@ -59,16 +60,16 @@ pub fn judge(
         told: Told::nothing(listener),
     };
 
-    let inbound = Inbound::of(headers.lines(&TRACEPARENT));
+    let inbound = Inbound::read(&Carried(&*headers), settings.propagation.extract());
     let trusted = inbound.valid().filter(|_| trust != Trust::Drop);
-    if trusted.is_none() && !matches!(inbound, Inbound::Absent) {
+    if trusted.is_none() && matches!(inbound, Inbound::Invalid(_) | Inbound::Valid(_)) {
         listener.counters.context_restarted();
     }
     if trusted.is_none()
         && settings.direction == Direction::Egress
         && settings.orphans == Orphans::Pass
     {
-        strip(headers, trust, inbound, leaves_nothing);
+        strip(headers, trust, inbound, listener, None);
         return traced;
     }
 
@@ -79,7 +80,7 @@ pub fn judge(
         headers: &*headers,
         listener,
     });
-    let parent = parent(connection, trust, trusted, ot);
+    let parent = parent(connection, trust, inbound, ot);
     let now = connection.worker.nanos(exchange.start());
     let decision = listener.sampler.decide(rule, parent, now);
     listener.counters.sampling(counted(&decision));
@@ -94,55 +95,70 @@ pub fn judge(
     {
         told.learn(on.trace_id);
     }
-    strip(headers, trust, inbound, leaves_nothing);
-    if let Some(outgoing) = outgoing
-        && !leaves_nothing
-    {
-        inject(connection, headers, &outgoing, &change);
+    let recorded = outgoing.filter(|_| decision.sampled && connection.worker.records());
+    let tracestate = recorded.and_then(|_| match change {
+        Outgoing::Keep => describe::field(headers, &TRACESTATE),
+        _ => change.value().map(text),
+    });
+    let leaving = outgoing.filter(|_| !leaves_nothing);
+    strip(headers, trust, inbound, listener, leaving.map(|_| &change));
+    if let Some(leaving) = leaving {
+        exchange.handed_on(leaving);
+        inject(
+            connection,
+            headers,
+            &leaving,
+            &change,
+            &settings.propagation,
+        );
     }
-    if let Some(span) = outgoing
-        && decision.sampled
-        && connection.worker.records()
-    {
+    if let Some(span) = recorded {
         let link = inbound.valid().filter(|_| trusted.is_none());
         let mut record =
             describe::begin(connection, listener, line, headers, span, exchange.start());
-        record.parent = trusted.map(|t| t.parent_id);
-        record.link = link.map(|l| (l.trace_id, l.parent_id, l.flags));
-        record.tracestate = match change {
-            Outgoing::Keep => describe::field(headers, &TRACESTATE),
-            _ => change.value().map(text),
-        };
+        record.parent = trusted.map(|t| t.parent.parent_id);
+        record.link =
+            link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
+        record.tracestate = tracestate;
         exchange.sampled(record);
     }
     traced
 }
 
-/// The `tracestate` that may be continued: a trusted caller's, beside a valid `traceparent`.
+/// The `tracestate` that may be continued: a trusted caller's, beside the `traceparent` that is.
 fn inherited<'a>(
     headers: &'a impl Head,
     trust: Trust,
-    trusted: Option<TraceParent>,
+    trusted: Option<Context>,
 ) -> Option<TraceState<'a>> {
-    if trust != Trust::Full || trusted.is_none() || !headers.has(&TRACESTATE) {
+    let continued = trusted.is_some_and(|context| context.format == Format::TraceContext);
+    if trust != Trust::Full || !continued || !headers.has(&TRACESTATE) {
         return None;
     }
     TraceState::parse(headers.lines(&TRACESTATE)).ok()
 }
 
-fn parent(connection: &Connection, trust: Trust, trusted: Option<TraceParent>, ot: Ot) -> Parent {
-    match (trusted, trust) {
-        (None, _) | (_, Trust::Drop) => Parent::Root {
-            trace_id: connection.worker.ids.borrow_mut().trace_id(),
+fn parent(connection: &Connection, trust: Trust, inbound: Inbound, ot: Ot) -> Parent {
+    let fresh = || connection.worker.ids.borrow_mut().trace_id();
+    match (inbound, trust) {
+        (Inbound::Valid(context), Trust::Ids) => Parent::Ids {
+            trace_id: context.parent.trace_id,
         },
-        (Some(inbound), Trust::Ids) => Parent::Ids {
-            trace_id: inbound.trace_id,
+        // A trusted caller that left the decision to us is decided like a trace that starts here.
+        (Inbound::Valid(context), Trust::Full) if context.deferred => Parent::Root {
+            trace_id: context.parent.trace_id,
         },
-        (Some(inbound), Trust::Full) => Parent::Full {
-            trace_id: inbound.trace_id,
-            flags: inbound.flags,
+        (Inbound::Valid(context), Trust::Full) => Parent::Full {
+            trace_id: context.parent.trace_id,
+            flags: context.parent.flags,
             ot,
         },
+        (Inbound::Decision(sampled), Trust::Full) => Parent::Full {
+            trace_id: fresh(),
+            flags: Flags::RANDOM.with_sampled(sampled),
+            ot,
+        },
+        _ => Parent::Root { trace_id: fresh() },
     }
 }
 
@@ -151,77 +167,98 @@ fn outgoing(
     connection: &Connection,
     listener: &Listener,
     parent: Parent,
-    trusted: Option<TraceParent>,
+    trusted: Option<Context>,
     decision: &Decision,
 ) -> Option<TraceParent> {
     let dropped = matches!(decision.reason, Reason::Dropped(_));
+    let omitted = !decision.sampled && listener.sampler.unsampled_root() == UnsampledRoot::Omit;
+    let sampled = match parent {
+        Parent::Root { .. } if trusted.is_none() && (dropped || omitted) => return None,
+        // What trust left goes on as it was.
+        Parent::Full { flags, .. } if dropped => flags.sampled(),
+        _ => decision.sampled,
+    };
     let relayed = dropped || !connection.worker.records();
-    match (parent, trusted) {
-        (Parent::Root { .. }, _) if dropped => None,
-        (Parent::Root { .. }, _)
-            if !decision.sampled && listener.sampler.unsampled_root() == UnsampledRoot::Omit =>
-        {
-            None
-        }
-        (Parent::Ids { .. } | Parent::Full { .. }, Some(inbound)) if relayed => Some(TraceParent {
-            flags: match parent {
-                Parent::Full { .. } if dropped => inbound.flags,
-                _ => inbound.flags.with_sampled(decision.sampled),
-            },
-            ..inbound
-        }),
-        (
-            Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. },
-            _,
-        ) => {
-            let continued = trusted.map_or(Flags::RANDOM, |inbound| inbound.flags);
-            Some(TraceParent {
-                trace_id,
-                parent_id: connection.worker.ids.borrow_mut().span_id(),
-                flags: continued.with_sampled(decision.sampled),
-            })
-        }
-    }
+    let (Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. }) =
+        parent;
+    let (flags, parent_id) = match trusted {
+        Some(context) if relayed => (context.parent.flags, context.parent.parent_id),
+        Some(context) => (
+            context.parent.flags,
+            connection.worker.ids.borrow_mut().span_id(),
+        ),
+        None => (Flags::RANDOM, connection.worker.ids.borrow_mut().span_id()),
+    };
+    Some(TraceParent {
+        trace_id,
+        parent_id,
+        flags: flags.with_sampled(sampled),
+    })
 }
 
-/// Removes context: all of it, unless a trusted caller brought one that can be continued.
-fn strip(headers: &mut impl Head, trust: Trust, inbound: Inbound, leaves_nothing: bool) {
+/// Removes context: all of it, unless the caller is trusted and brought none that is broken; then
+/// what is read ends here, and what is written goes before it is said anew.
+///
+/// `leaving` is what becomes of `tracestate` if a context leaves at all.
+fn strip(
+    headers: &mut impl Head,
+    trust: Trust,
+    inbound: Inbound,
+    listener: &Listener,
+    leaving: Option<&Outgoing>,
+) {
+    let settings = &listener.settings;
     let restarted = matches!(inbound, Inbound::Invalid(_));
-    if leaves_nothing || restarted || trust != Trust::Full {
+    if settings.propagate == Propagate::None || restarted || trust != Trust::Full {
         headers.remove_if(untrusted::is_context);
         return;
     }
-    // A server that folds names would read an alias as a second, different context.
-    headers.remove_if(untrusted::is_w3c_alias);
-    if inbound == Inbound::Absent {
-        headers.remove(&TRACESTATE);
-    }
+    let propagation = &settings.propagation;
+    // Left for `inject`: replaced where it stands, or kept as it came.
+    let w3c = leaving.filter(|_| propagation.injects(Format::TraceContext));
+    let (parent, state) = (w3c.is_some(), matches!(w3c, Some(Outgoing::Keep)));
+    headers.remove_if(|name| match name {
+        "traceparent" => !parent,
+        "tracestate" => !state,
+        _ => !propagation.passes(name),
+    });
     if matches!(Verdict::of(headers.lines(&BAGGAGE)), Verdict::Invalid(_)) {
         headers.remove(&BAGGAGE);
     }
 }
 
-/// Puts our own context on the request, last of all.
+/// Puts our own context on the request, last of all, in every format that is written.
 fn inject(
     connection: &Connection,
     headers: &mut impl Head,
-    outgoing: &TraceParent,
+    context: &TraceParent,
     state: &Outgoing,
+    propagation: &Propagation,
 ) {
     let mut values = connection.worker.values.borrow_mut();
-    if let Some(mut value) = values.header(&outgoing.format()) {
-        // Never the same twice: HTTP/2's compression tables have nothing to gain from it.
-        value.set_sensitive(true);
-        headers.set(TRACEPARENT, value);
-    }
-    match (state, state.value()) {
-        (Outgoing::Keep, _) => {}
-        (_, Some(state)) => {
-            if let Some(value) = values.header(state.as_bytes()) {
-                headers.set(TRACESTATE, value);
+    for format in propagation.inject() {
+        format.write(context, &mut |name, value| {
+            if let Some(mut value) = values.header(value) {
+                // Never the same twice: HTTP/2's compression tables have nothing to gain from it.
+                value.set_sensitive(true);
+                headers.set(name, value);
             }
-        }
-        (_, None) => headers.remove(&TRACESTATE),
+        });
+    }
+    if let Some(state) = state.value()
+        && propagation.injects(Format::TraceContext)
+        && let Some(value) = values.header(state.as_bytes())
+    {
+        headers.set(TRACESTATE, value);
+    }
+}
+
+/// A request's fields, as the formats read them.
+struct Carried<'a, H>(&'a H);
+
+impl<H: Head> Fields for Carried<'_, H> {
+    fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.0.lines(name)
     }
 }
 
@@ -235,8 +272,12 @@ pub fn answered(traced: &Traced, headers: &mut impl Head) {
     if traced.trust != Trust::Drop {
         return;
     }
-    headers.remove(&TRACERESPONSE);
-    if headers.has(&SERVER_TIMING) {
+    let mut timed = false;
+    headers.remove_if(|name| {
+        timed |= name == SERVER_TIMING;
+        name == TRACERESPONSE
+    });
+    if timed {
         strip_trace_timing(headers, &SERVER_TIMING);
     }
 }
@@ -298,7 +339,7 @@ impl<H: Head> RequestView for View<'_, H> {
     }
 
     fn host(&self) -> Option<&str> {
-        describe::visible(self.headers.first(&header::HOST)?)
+        describe::visible(self.line.host(self.headers)?)
     }
 
     fn header_any(&self, name: &HeaderName, accept: &mut dyn FnMut(&[u8]) -> bool) -> bool {

@@ -8,7 +8,7 @@ use super::head::Head;
 use super::listener::Listener;
 use crate::context::ids::TraceId;
 
-/// What one request's caller is told. Small, for it travels with the request.
+/// What one request's caller is told.
 #[derive(Clone, Debug)]
 pub struct Told {
     name: Rc<HeaderName>,
@@ -16,10 +16,11 @@ pub struct Told {
 }
 
 impl Told {
-    /// Nothing so far; `None` if the listener tells nobody.
-    pub fn nothing(listener: &Listener) -> Option<Self> {
+    /// Nothing so far; `None` if the listener tells nobody. Boxed, so that the requests of all the
+    /// other listeners, which carry it about, aren't larger for it.
+    pub fn nothing(listener: &Listener) -> Option<Box<Self>> {
         let name = Rc::clone(listener.trace_id_header.as_ref()?);
-        Some(Self { name, id: None })
+        Some(Box::new(Self { name, id: None }))
     }
 
     /// The caller may know the id of the context that goes on, sampled or not.

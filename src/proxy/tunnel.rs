@@ -8,22 +8,32 @@ use std::sync::Arc;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
+use tokio::sync::oneshot;
 
 use self::side::{Side, Tally};
 
 use super::activity::Open;
 use super::connection::Connection;
 use super::exchange::Exchange;
+use super::http2::duplex::Duplex;
 use super::local;
 use crate::span::record::{Fault, Outcome};
 
 /// Bytes read ahead per direction.
 const BUFFER: usize = 16 * 1024;
 
+/// A promise of a caller's raw bytes, kept when its answer has been sent.
+pub enum Promise {
+    /// A connection of HTTP/1.
+    Http1(OnUpgrade),
+    /// A stream of HTTP/2.
+    Http2(oneshot::Receiver<Duplex>),
+}
+
 /// One tunnel: both sides' promises, and what must live as long as it does.
 pub struct Tunnel {
     /// The caller's side.
-    pub caller: OnUpgrade,
+    pub caller: Promise,
     /// The upstream's side.
     pub upstream: OnUpgrade,
     /// Ends with the tunnel.
@@ -57,11 +67,25 @@ impl Tunnel {
     }
 }
 
-async fn relay(caller: OnUpgrade, upstream: OnUpgrade, exchange: &mut Exchange) {
-    match tokio::join!(caller, upstream) {
-        (Ok(caller), Ok(upstream)) => {
-            copy(TokioIo::new(caller), TokioIo::new(upstream), exchange).await;
+async fn relay(caller: Promise, upstream: OnUpgrade, exchange: &mut Exchange) {
+    match caller {
+        Promise::Http1(caller) => {
+            let caller = async { caller.await.map(TokioIo::new) };
+            join(caller, upstream, exchange).await;
         }
+        Promise::Http2(caller) => join(caller, upstream, exchange).await,
+    }
+}
+
+async fn join<C, E>(
+    caller: impl Future<Output = Result<C, E>>,
+    upstream: OnUpgrade,
+    exchange: &mut Exchange,
+) where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    match tokio::join!(caller, upstream) {
+        (Ok(caller), Ok(upstream)) => copy(caller, TokioIo::new(upstream), exchange).await,
         (Err(_), _) => exchange.end(Outcome::Cancelled),
         (_, Err(_)) => exchange.end(Outcome::Upstream(Fault::ConnectionClosed)),
     }

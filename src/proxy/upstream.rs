@@ -1,11 +1,14 @@
 //! One worker's way to one upstream: connections kept, shared and retired.
 
+pub mod attempt;
 pub mod connect;
+pub mod error;
 pub mod forward;
 pub mod h1;
 pub mod h2;
 pub mod heard;
 pub mod raw;
+mod saved;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -61,7 +64,7 @@ pub enum Checkout {
     /// Alone on an HTTP/1.1 connection.
     Http1(h1::Checkout),
     /// A stream of a shared HTTP/2 connection.
-    Http2(h2::Checkout),
+    Http2(h2::Slot),
 }
 
 /// A hold on a connection while its response is relayed.

@@ -15,6 +15,9 @@ use super::connection;
 use super::listener::{Plan, Slot};
 use super::local;
 use super::values::Values;
+use crate::access_log::{self, Entry};
+use crate::context::ids::Flags;
+use crate::context::traceparent::TraceParent;
 use crate::export::ring::Producer;
 use crate::lifecycle::Token;
 use crate::listen::accept::Accepted;
@@ -37,6 +40,8 @@ pub struct Seed {
     pub shard: Arc<Shard>,
     /// Its way to the exporter.
     pub ring: Producer,
+    /// Its way to the access log.
+    pub access_log: access_log::Producer,
     /// Randomness of its ids.
     pub seed: [u8; 32],
 }
@@ -104,6 +109,7 @@ pub struct Worker {
     pub values: RefCell<Values>,
     ring: RefCell<Producer>,
     records: bool,
+    access_log: RefCell<access_log::Producer>,
 }
 
 impl Worker {
@@ -117,9 +123,24 @@ impl Worker {
         Nanos(u64::try_from(now.duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// Ids for a record whose ids nobody sees.
+    pub fn unseen(&self) -> TraceParent {
+        let mut ids = self.ids.borrow_mut();
+        TraceParent {
+            trace_id: ids.trace_id(),
+            parent_id: ids.span_id(),
+            flags: Flags::default(),
+        }
+    }
+
     /// Hands a finished record to the exporter; a full ring drops and counts it.
     pub fn export(&self, record: Box<Record>) {
         self.ring.borrow_mut().push(record);
+    }
+
+    /// Hands an entry to the access log; a full ring drops and counts it.
+    pub fn log(&self, entry: Entry) {
+        self.access_log.borrow_mut().push(entry);
     }
 }
 
@@ -183,6 +204,7 @@ async fn run(seed: Seed, epoch: Instant, mut jobs: UnboundedReceiver<Job>) {
         values: RefCell::default(),
         records: seed.ring.enabled(),
         ring: RefCell::new(seed.ring),
+        access_log: RefCell::new(seed.access_log),
     });
     let mut sweep = tokio::time::interval(SWEEP);
     loop {

@@ -4,7 +4,7 @@
 //! is `_OTHER`, so that callers can't mint names. What is built in covers the places tracegate
 //! stands in: etcd, the CRI socket, health checks and OTLP.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// Services and their methods; a name on the wire is `/service/method`.
 const BUILT_IN: &[(&str, &[&str])] = &[
@@ -133,33 +133,60 @@ const BUILT_IN: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The set of gRPC methods whose names may stand on spans.
+/// The set of gRPC methods whose names may stand on spans and metrics.
 #[derive(Clone, Debug)]
-pub struct KnownMethods(HashSet<Box<str>>);
+pub struct KnownMethods {
+    names: Vec<Box<str>>,
+    indices: HashMap<Box<str>, u16>,
+}
 
 impl KnownMethods {
     /// The built-in methods and the configured ones, each `package.Service/Method`; a leading
-    /// slash is tolerated.
+    /// slash is tolerated. Beyond 65536 methods none is known.
     pub fn new<I>(configured: I) -> Self
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let built_in = BUILT_IN.iter().flat_map(|(service, methods)| {
-            methods
-                .iter()
-                .map(move |method| format!("{service}/{method}").into_boxed_str())
-        });
-        let configured = configured.into_iter().map(|name| {
+        let mut known = Self {
+            names: Vec::new(),
+            indices: HashMap::new(),
+        };
+        for (service, methods) in BUILT_IN {
+            for method in *methods {
+                known.add(&format!("{service}/{method}"));
+            }
+        }
+        for name in configured {
             let name = name.as_ref();
-            Box::from(name.strip_prefix('/').unwrap_or(name))
-        });
-        Self(built_in.chain(configured).collect())
+            known.add(name.strip_prefix('/').unwrap_or(name));
+        }
+        known
+    }
+
+    fn add(&mut self, name: &str) {
+        let Ok(next) = u16::try_from(self.names.len()) else {
+            return;
+        };
+        if !self.indices.contains_key(name) {
+            self.indices.insert(name.into(), next);
+            self.names.push(name.into());
+        }
     }
 
     /// The method a request's path names (`package.Service/Method`), if it is known.
     pub fn method(&self, path: &str) -> Option<&str> {
-        self.0.get(path.strip_prefix('/')?).map(AsRef::as_ref)
+        self.name(self.index(path)?)
+    }
+
+    /// A number that stands for the method a request's path names, if it is known.
+    pub fn index(&self, path: &str) -> Option<u16> {
+        self.indices.get(path.strip_prefix('/')?).copied()
+    }
+
+    /// The method an [index](Self::index) stands for.
+    pub fn name(&self, index: u16) -> Option<&str> {
+        self.names.get(usize::from(index)).map(AsRef::as_ref)
     }
 }
 

@@ -128,6 +128,22 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every fault, in the order of their numbers.
+    pub const ALL: [Self; 12] = [
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::ResponseHeaderTimeout,
+        Self::ConnectionClosed,
+        Self::StreamReset,
+        Self::Protocol,
+        Self::BadRequest,
+        Self::HeadTooLarge,
+        Self::MethodNotAllowed,
+        Self::BadTarget,
+        Self::Internal,
+    ];
+
     /// The value of `error.type`.
     pub const fn as_str(self) -> &'static str {
         match self {

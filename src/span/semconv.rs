@@ -2,11 +2,11 @@
 //!
 //! Attributes of tracegate's own, where the conventions have no name: `tracegate.listener`;
 //! `tracegate.cancelled` (`true` if the caller went away: no error, and no status, of ours or of
-//! the upstream); `tracegate.refused` (why a request was refused here, one of the names in
-//! [`Fault`]); `tracegate.tunnel.request_bytes` and `tracegate.tunnel.response_bytes` (what went
-//! through a tunnel, from the caller and from the upstream).
+//! the upstream); `tracegate.refused` (why a request was refused here, a name of a
+//! [`Fault`](super::record::Fault)); `tracegate.tunnel.request_bytes` and
+//! `tracegate.tunnel.response_bytes` (what went through a tunnel, from the caller and from the
+//! upstream).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,8 +16,9 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
+use super::error_type::Ended;
 use super::known_rpc::KnownMethods;
-use super::record::{Direction, Fault, Outcome, Record};
+use super::record::{Direction, Outcome, Record};
 use crate::context::ids;
 
 mod http;
@@ -65,6 +66,12 @@ impl Anchor {
     }
 }
 
+/// Nanoseconds since the epoch; a clock before it counts as 0, one after 2554 as the largest.
+pub fn unix_nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Turns records into spans.
 #[derive(Debug)]
 pub struct Converter {
@@ -85,16 +92,16 @@ impl Converter {
     /// The span of a record.
     pub fn span(&self, record: &Record, anchor: Anchor) -> SpanData {
         let mut attributes = Attributes(Vec::with_capacity(20));
-        let (name, error) = if record.grpc {
+        let name = if record.grpc {
             rpc::describe(record, &self.known_rpc, &mut attributes)
         } else {
             http::describe(record, &mut attributes)
         };
         network::describe(record, &mut attributes);
         own(record, &mut attributes);
-        let status = match error {
+        let status = match Ended::of(record).error() {
             Some(error) => {
-                attributes.put("error.type", error);
+                attributes.put("error.type", error.as_str());
                 // What there is to say is in the attributes.
                 Status::error("")
             }
@@ -144,9 +151,6 @@ impl Attributes {
     }
 }
 
-/// A value of `error.type`; also says that the span failed.
-type ErrorType = Cow<'static, str>;
-
 fn own(record: &Record, attributes: &mut Attributes) {
     attributes.put("tracegate.listener", Arc::clone(&record.listener));
     match record.outcome {
@@ -164,22 +168,6 @@ fn own(record: &Record, attributes: &mut Attributes) {
             "tracegate.tunnel.response_bytes",
             bytes(record.response_bytes),
         );
-    }
-}
-
-/// The fault of whoever isn't the caller: it fails the span whatever the status says.
-const fn upstream_fault(record: &Record) -> Option<Fault> {
-    match record.outcome {
-        Outcome::Upstream(fault) => Some(fault),
-        _ => None,
-    }
-}
-
-/// A refusal's fault: names the error, if the status says that it is one.
-const fn refusal(record: &Record) -> Option<Fault> {
-    match record.outcome {
-        Outcome::Refused(fault) => Some(fault),
-        _ => None,
     }
 }
 

@@ -16,11 +16,12 @@ const ARROWS: &[(&str, &str)] = &[
     // Labels are made of the words of a record.
     ("metrics", "context span"),
     ("export", "context sample span"),
-    ("proxy", "context sample span export listen metrics lifecycle"),
+    ("access_log", "context span"),
+    ("proxy", "context sample span export listen metrics lifecycle access_log"),
     ("admin", "context sample span export listen metrics lifecycle"),
     // Builds every module's settings; runs nothing, so it knows neither metrics nor lifecycle.
-    ("config", "context sample span export listen proxy admin"),
-    ("app", "context sample span export listen proxy admin metrics lifecycle config"),
+    ("config", "context sample span export listen proxy admin access_log"),
+    ("app", "context sample span export listen proxy admin metrics lifecycle config access_log"),
     // Commands beside `run`: they stand where `main` stands.
     ("explain", "context sample span listen proxy config"),
     ("demo", "context sample span export listen proxy admin metrics lifecycle config app"),

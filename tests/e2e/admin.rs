@@ -267,18 +267,20 @@ fn the_metrics_count_what_happened() {
     let listener = ("listener", "ingress");
     let recorded = "tracegate_spans_recorded_total";
     let scrape = metrics::wait_for(proxy.health(), recorded, &[], 4);
-    let requests = |class| {
-        scrape.get(
-            "http_server_request_duration_seconds_count",
-            &[
-                listener,
-                ("http_request_method", "GET"),
-                ("http_response_status_class", class),
-            ],
-        )
+    let requests = |status: &'static str| {
+        let error = (status == "503").then_some(("error_type", status));
+        let labels = [
+            listener,
+            ("http_request_method", "GET"),
+            ("url_scheme", "http"),
+            ("network_protocol_version", "1.1"),
+            ("http_response_status_code", status),
+        ];
+        let labels: Vec<_> = labels.into_iter().chain(error).collect();
+        scrape.get("http_server_request_duration_seconds_count", &labels)
     };
     assert_eq!(
-        [requests("2xx"), requests("4xx"), requests("5xx")],
+        [requests("200"), requests("404"), requests("503")],
         [2, 1, 1]
     );
     let verdicts = |trust, rule| {

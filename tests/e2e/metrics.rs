@@ -16,12 +16,33 @@ pub struct Scrape(strict::Samples);
 impl Scrape {
     /// Asks the health (or admin) server.
     pub fn of(server: SocketAddr) -> Self {
-        let request =
-            format!("GET /metrics HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+        Self::asking(server, "*/*", Format::Text)
+    }
+
+    /// The same in OpenMetrics.
+    pub fn open(server: SocketAddr) -> Self {
+        let accept = "application/openmetrics-text;version=1.0.0";
+        Self::asking(server, accept, Format::OpenMetrics)
+    }
+
+    fn asking(server: SocketAddr, accept: &str, format: Format) -> Self {
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: {server}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
         let answer = wire::exchange(server, &request);
         let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        Self(strict::Samples::read(text).unwrap_or_else(|fault| panic!("{fault}\n{text}")))
+        Self(strict::Samples::read(text, format).unwrap_or_else(|fault| panic!("{fault}\n{text}")))
+    }
+
+    /// The trace ids of all exemplars.
+    pub fn exemplar_traces(&self) -> Vec<String> {
+        self.0.exemplar_traces()
+    }
+
+    /// The sum of the samples of that name with this label.
+    pub fn matching(&self, name: &str, label: &str, value: &str) -> u64 {
+        self.0.matching(name, label, value) as u64
     }
 
     /// A sample; 0 if it isn't there.

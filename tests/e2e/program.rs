@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -62,11 +62,19 @@ impl Program {
 
     /// Starts a command that logs JSON.
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::watch(command.spawn().expect("the program starts"))
+    }
+
+    /// The same, with what it writes to standard output.
+    pub fn spawn_with_output(command: &mut Command) -> (Self, ChildStdout) {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let output = child.stdout.take().expect("a pipe");
+        (Self::watch(child), output)
+    }
+
+    fn watch(mut child: Child) -> Self {
         let stderr = child.stderr.take().expect("a pipe");
         let (sender, lines) = mpsc::channel();
         let reader = std::thread::spawn(move || {
@@ -106,6 +114,27 @@ impl Program {
     /// Waits for a line with this message.
     pub fn says(&mut self, message: &str) -> Value {
         self.wait_for(|line| line["message"] == message)
+    }
+
+    /// Lines with this message that were waited for so far, or stood before one that was.
+    pub fn count(&self, message: &str) -> usize {
+        let said = self.seen.iter().filter(|line| line["message"] == message);
+        said.count()
+    }
+
+    /// Waits for one more line with this message than those.
+    pub fn says_again(&mut self, message: &str, before: usize) {
+        let mut left = before + 1;
+        let seen = std::mem::take(&mut self.seen);
+        left -= seen
+            .iter()
+            .filter(|line| line["message"] == message)
+            .count();
+        while left > 0 {
+            self.says(message);
+            left -= 1;
+        }
+        self.seen.splice(0..0, seen);
     }
 
     /// The address of the listener of that name (`health` and `admin` included), once ready.

@@ -11,7 +11,7 @@ use crate::tls::upstream::Secured;
 use crate::tls::{Hello, shake};
 
 /// Starts a file of `config/`; every replacement must find what it replaces.
-fn start(name: &str, replacements: &[(&str, &str)]) -> Proxy {
+pub fn start(name: &str, replacements: &[(&str, &str)]) -> Proxy {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("config")
         .join(name);

@@ -271,8 +271,7 @@ fn refusing(bad: usize, goaway: bool) -> (Upstream, Arc<AtomicUsize>) {
                 if goaway && seen.load(Ordering::Relaxed) < bad {
                     // Written by hand: SETTINGS, then GOAWAY with last stream 0 once the
                     // request's HEADERS have come.
-                    goaway_at_the_first_request(socket).await;
-                    seen.fetch_add(1, Ordering::Relaxed);
+                    goaway_at_the_first_request(socket, &seen).await;
                     return;
                 }
                 let mut connection = h2::server::handshake(socket).await.expect("HTTP/2");
@@ -297,7 +296,7 @@ fn refusing(bad: usize, goaway: bool) -> (Upstream, Arc<AtomicUsize>) {
     (upstream, streams_seen)
 }
 
-async fn goaway_at_the_first_request(mut socket: tokio::net::TcpStream) {
+async fn goaway_at_the_first_request(mut socket: tokio::net::TcpStream, seen: &AtomicUsize) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -314,6 +313,8 @@ async fn goaway_at_the_first_request(mut socket: tokio::net::TcpStream) {
             break;
         }
     }
+    // Counted first: the second attempt may be faster than this connection's end.
+    seen.fetch_add(1, Ordering::Relaxed);
     socket.write_all(&GOAWAY).await.expect("written");
     // Graceful: whatever else comes is read, the peer closes.
     let mut rest = Vec::new();
@@ -358,18 +359,79 @@ fn a_stream_declared_unprocessed_is_sent_again_once_if_it_has_no_body() {
     }
 }
 
-#[test]
-fn a_refused_stream_with_a_body_is_the_callers_to_send_again() {
-    let (upstream, seen) = refusing(1, false);
+/// Sends a body of so many bytes to an upstream that refuses the first stream once it has read
+/// half of them, and echoes the second; the body that comes back, or the code.
+fn refused_amid(bytes: usize) -> (Result<Vec<u8>, Option<h2::Reason>>, usize) {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let upstream = Upstream::start(move |listener| async move {
+        loop {
+            let (socket, _) = listener.accept().await.expect("a connection");
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let mut connection = h2::server::Builder::new()
+                    .initial_window_size(1 << 20)
+                    .initial_connection_window_size(1 << 20)
+                    .handshake::<_, Bytes>(socket)
+                    .await
+                    .expect("HTTP/2");
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let first = count.fetch_add(1, Ordering::Relaxed) == 0;
+                    let mut body = request.into_body();
+                    tokio::spawn(async move {
+                        let mut read = 0;
+                        while first && read < bytes / 2 {
+                            read += body.data().await.expect("a part").expect("data").len();
+                        }
+                        if first {
+                            respond.send_reset(h2::Reason::REFUSED_STREAM);
+                            return;
+                        }
+                        let (whole, _) = streams::collect(&mut body).await.expect("a body");
+                        let mut send = respond
+                            .send_response(Response::new(()), false)
+                            .expect("sent");
+                        send.send_data(whole.into(), true).expect("sent");
+                    });
+                }
+            });
+        }
+    });
     let proxy = Proxy::start(&proxy::ingress(&upstream.url(), NOWHERE, ""));
     let address = proxy.at(0);
-    streams::run(async {
+    let answered = streams::run(async {
         let (mut caller, _ended) = streams::connect(address).await;
-        let request = streams::request(Method::PUT, address, "/");
+        // Not idempotent, and sent in two parts with the refusal between them.
+        let request = streams::request(Method::POST, address, "/");
         let (response, mut send) = caller.send_request(request, false).expect("sent");
-        send.send_data("body".into(), true).expect("sent");
-        let error = soon(response).await.expect_err("refused");
-        assert_eq!(error.reason(), Some(h2::Reason::REFUSED_STREAM));
+        let body: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
+        let (one, two) = body.split_at(bytes / 2);
+        send.send_data(one.to_vec().into(), false).expect("sent");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        // The stream may have been reset meanwhile.
+        let _ = send.send_data(two.to_vec().into(), true);
+        match soon(response).await {
+            Ok(response) => {
+                let body = streams::collect(&mut response.into_body()).await;
+                Ok(body.expect("a body").0)
+            }
+            Err(error) => Err(error.reason()),
+        }
     });
-    assert_eq!(seen.load(Ordering::Relaxed), 1);
+    (answered, seen.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_refused_stream_is_sent_again_with_its_body_while_all_of_it_is_still_there() {
+    for bytes in [2, 60_000] {
+        let body: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
+        assert_eq!(refused_amid(bytes), (Ok(body), 2), "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_refused_stream_whose_body_has_gone_is_the_callers_to_send_again() {
+    let (answered, attempts) = refused_amid(300_000);
+    assert_eq!(answered, Err(Some(h2::Reason::REFUSED_STREAM)));
+    assert_eq!(attempts, 1);
 }

@@ -1,6 +1,7 @@
 //! W3C Trace Context Level 2 as its own suite checks it: harness → ingress (trust full) → an app
 //! that copies nothing but `traceparent` and `tracestate` → egress → harness.
 
+mod conformance;
 mod tracestate;
 
 use std::net::SocketAddr;

@@ -20,6 +20,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -87,6 +93,7 @@ pub struct Call {
 struct Seen {
     calls: Vec<Call>,
     requests: Vec<ExportTraceServiceRequest>,
+    metrics: Vec<ExportMetricsServiceRequest>,
 }
 
 impl Seen {
@@ -205,6 +212,16 @@ impl Receiver {
         self.shared.seen.lock().unwrap().requests.clone()
     }
 
+    /// Waits for a request with metrics that satisfies; blocks the thread.
+    pub fn wait_for_metrics(
+        &self,
+        wanted: impl Fn(&ExportMetricsServiceRequest) -> bool,
+    ) -> ExportMetricsServiceRequest {
+        let seen = self.wait(|seen| seen.metrics.iter().any(&wanted), "metrics");
+        let found = seen.metrics.iter().find(|request| wanted(request));
+        found.expect("it was waited for").clone()
+    }
+
     /// Waits for at least that many spans; blocks the thread.
     pub fn wait_for_spans(&self, count: usize) -> Vec<Span> {
         self.wait(|seen| seen.spans().len() >= count, "spans")
@@ -260,6 +277,11 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    fn keep_metrics(&self, request: ExportMetricsServiceRequest) {
+        self.seen.lock().unwrap().metrics.push(request);
+        self.changed.notify_all();
+    }
+
     fn keep(&self, request: ExportTraceServiceRequest) {
         self.seen.lock().unwrap().requests.push(request);
         self.changed.notify_all();
@@ -308,6 +330,35 @@ impl TraceService for Traces {
     }
 }
 
+/// The gRPC half of metrics.
+#[derive(Clone)]
+struct Metrics(Arc<Shared>);
+
+fn metrics_response(rejected: i64) -> ExportMetricsServiceResponse {
+    ExportMetricsServiceResponse {
+        partial_success: (rejected != 0).then(|| ExportMetricsPartialSuccess {
+            rejected_data_points: rejected,
+            error_message: "told to".to_owned(),
+        }),
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Metrics {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportMetricsServiceRequest>,
+    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
+        let rejected = match self.0.behaviour().await {
+            Behaviour::Code(code) => return Err(tonic::Status::new(code, "told to")),
+            Behaviour::Partial(rejected) => rejected,
+            _ => 0,
+        };
+        self.0.keep_metrics(request.into_inner());
+        Ok(tonic::Response::new(metrics_response(rejected)))
+    }
+}
+
 /// The HTTP half.
 async fn traces_over_http(
     shared: Arc<Shared>,
@@ -329,12 +380,17 @@ async fn traces_over_http(
         &body.unwrap(),
         encoding.and_then(|value| value.to_str().ok()),
     );
-    shared.keep(ExportTraceServiceRequest::decode(&*body).unwrap());
     let rejected = match behaviour {
         Behaviour::Partial(rejected) => rejected,
         _ => 0,
     };
-    let body = response(rejected).encode_to_vec();
+    let body = if head.uri.path().ends_with("/v1/metrics") {
+        shared.keep_metrics(ExportMetricsServiceRequest::decode(&*body).unwrap());
+        metrics_response(rejected).encode_to_vec()
+    } else {
+        shared.keep(ExportTraceServiceRequest::decode(&*body).unwrap());
+        response(rejected).encode_to_vec()
+    };
     Ok(Response::new(Full::new(body.into())))
 }
 
@@ -421,9 +477,16 @@ where
             let traces = TraceServiceServer::new(Traces(Arc::clone(&shared)))
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd);
+            let metrics = MetricsServiceServer::new(Metrics(Arc::clone(&shared)))
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Zstd);
             let service = service_fn(|request: Request<Incoming>| {
                 shared.note(request.uri().path(), request.headers());
-                traces.clone().call(request)
+                if request.uri().path().contains("MetricsService") {
+                    metrics.clone().call(request)
+                } else {
+                    traces.clone().call(request)
+                }
             });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             let _ = server.serve_connection(io, service).await;

@@ -6,10 +6,19 @@ use crate::config::words::show;
 
 const OTLP: [&str; 2] = ["grpc", "http/protobuf"];
 
-pub(super) fn overlay(env: &Env<'_>, root: &mut Node) {
+/// How spans travel.
+pub(super) struct Travel {
+    /// By gRPC.
+    pub grpc: bool,
+    /// A variable had a say in it.
+    pub chosen: bool,
+}
+
+pub(super) fn overlay(env: &Env<'_>, root: &mut Node) -> Travel {
     let before = protocols(root);
-    let after = protocol(env, root, before);
-    endpoint(env, root, after.iter().any(|p| p == "grpc"));
+    let (after, chosen) = protocol(env, root, before);
+    let grpc = after.iter().any(|p| p == "grpc");
+    endpoint(env, root, grpc);
     headers(env, root);
     let compression = env.first([
         "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
@@ -32,6 +41,7 @@ pub(super) fn overlay(env: &Env<'_>, root: &mut Node) {
         variable.put_plain(root, &path, format!("{}ms", timeout.as_millis()));
     }
     tls(env, root);
+    Travel { grpc, chosen }
 }
 
 /// The protocols the tree names so far, as words; faults in them are reported elsewhere.
@@ -49,8 +59,9 @@ fn protocols(root: &Node) -> Vec<String> {
     }
 }
 
-/// Which exporters, and how OTLP travels. The result is the list that then applies.
-fn protocol(env: &Env<'_>, root: &mut Node, mut list: Vec<String>) -> Vec<String> {
+/// Which exporters, and how OTLP travels. The result is the list that then applies, and whether a
+/// variable had a say in it.
+fn protocol(env: &Env<'_>, root: &mut Node, mut list: Vec<String>) -> (Vec<String>, bool) {
     let mut decided: Option<Variable<'_>> = None;
     if let Some(variable) = env.get("OTEL_TRACES_EXPORTER")
         && let Some(chosen) = exporters(&variable, &list)
@@ -76,6 +87,7 @@ fn protocol(env: &Env<'_>, root: &mut Node, mut list: Vec<String>) -> Vec<String
         list = vec!["none".to_owned()];
         decided = Some(variable);
     }
+    let chosen = decided.is_some();
     if let Some(variable) = decided {
         let items = list.iter().map(|p| Node::plain(&variable.at, p)).collect();
         let node = Node {
@@ -84,7 +96,7 @@ fn protocol(env: &Env<'_>, root: &mut Node, mut list: Vec<String>) -> Vec<String
         };
         variable.put(root, &["tracing", "export", "protocol"], node);
     }
-    list
+    (list, chosen)
 }
 
 /// What `OTEL_TRACES_EXPORTER` chooses; `otlp` is what the file says of OTLP, else gRPC.
@@ -127,15 +139,23 @@ fn endpoint(env: &Env<'_>, root: &mut Node, grpc: bool) {
     let Some(variable) = env.first([TRACES_ENDPOINT, ENDPOINT]) else {
         return;
     };
-    let insecure = env
-        .first([
-            "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
-            "OTEL_EXPORTER_OTLP_INSECURE",
-        ])
-        .and_then(|variable| variable.boolean());
-    // Without a scheme there is no telling whether TLS was meant, unless this says so (gRPC only).
-    let scheme = match insecure {
-        Some(insecure) if grpc && !variable.value.contains("://") => {
+    let insecure = "OTEL_EXPORTER_OTLP_TRACES_INSECURE";
+    let scheme = scheme(env, &variable, insecure, grpc);
+    let path = ["tracing", "export", "endpoint"];
+    variable.put_plain(root, &path, format!("{scheme}{}", variable.value));
+}
+
+/// What is put before an endpoint without a scheme: there is no telling whether TLS was meant,
+/// unless a variable says so (gRPC only).
+pub(super) fn scheme(
+    env: &Env<'_>,
+    endpoint: &Variable<'_>,
+    of_signal: &'static str,
+    grpc: bool,
+) -> &'static str {
+    let insecure = env.first([of_signal, "OTEL_EXPORTER_OTLP_INSECURE"]);
+    match insecure.and_then(|variable| variable.boolean()) {
+        Some(insecure) if grpc && !endpoint.value.contains("://") => {
             if insecure {
                 "http://"
             } else {
@@ -143,9 +163,7 @@ fn endpoint(env: &Env<'_>, root: &mut Node, grpc: bool) {
             }
         }
         _ => "",
-    };
-    let path = ["tracing", "export", "endpoint"];
-    variable.put_plain(root, &path, format!("{scheme}{}", variable.value));
+    }
 }
 
 fn headers(env: &Env<'_>, root: &mut Node) {

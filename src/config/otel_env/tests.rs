@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Config, Faults, FileText, Flags, Loaded, Source, Strictness, load};
+use crate::context::formats::Format;
 use crate::export::settings::{Compression, Otlp, Sink, Transport};
 use crate::proxy::settings::Propagate;
 
@@ -338,14 +339,75 @@ fn propagators_none_lets_no_context_leave() {
     };
     assert_eq!(propagate("baggage, TraceContext"), [Propagate::W3c; 2]);
     assert_eq!(propagate("none"), [Propagate::None; 2]);
+    assert_eq!(propagate("none, NONE"), [Propagate::None; 2]);
+}
+
+#[test]
+fn propagators_are_the_formats_of_every_listener() {
+    use Format::{B3, B3Multi, Baggage, Jaeger, TraceContext, XRay};
+    let rows: [(&str, &[Format], &[Format], &str); 6] = [
+        (
+            "tracecontext,baggage",
+            &[TraceContext, Baggage],
+            &[TraceContext, Baggage],
+            "the default",
+        ),
+        (
+            "XRay, jaeger,xray",
+            &[XRay, Jaeger],
+            &[XRay, Jaeger],
+            "case, order and repetition",
+        ),
+        ("b3", &[B3, B3Multi], &[B3], "reads both encodings"),
+        (
+            "b3multi",
+            &[B3, B3Multi],
+            &[B3Multi],
+            "the single one first",
+        ),
+        (
+            "tracecontext,b3multi,b3",
+            &[TraceContext, B3, B3Multi],
+            &[TraceContext, B3Multi, B3],
+            "both",
+        ),
+        ("baggage", &[Baggage], &[Baggage], "no context at all"),
+    ];
+    for (value, extract, inject, reason) in rows {
+        for listener in config(FILE, &[("OTEL_PROPAGATORS", value)]).listeners {
+            let made = listener.proxy.propagation;
+            assert_eq!(made.extract(), extract, "{value}: {reason}");
+            assert_eq!(made.inject(), inject, "{value}: {reason}");
+        }
+    }
+}
+
+#[test]
+fn a_propagator_that_is_not_spoken_is_named() {
+    for (value, phrase) in [
+        (
+            "tracecontext,ottrace",
+            "ottrace (OT Trace) is not supported",
+        ),
+        (
+            "datadog",
+            "expected tracecontext, baggage, b3, b3multi, jaeger or xray, or none alone",
+        ),
+        ("b3,", "got \"b3,\""),
+        ("none,b3", "or none alone; got \"none,b3\""),
+    ] {
+        let variables = [("OTEL_PROPAGATORS", value)];
+        let faults = with(FILE, &variables, Flags::default(), Strictness::Check).unwrap_err();
+        assert!(faults.to_string().contains(phrase), "{faults}");
+    }
 }
 
 #[test]
 fn a_bad_variable_is_a_fault_in_check_and_a_warning_in_run() {
     for (name, value) in [
         ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
-        ("OTEL_PROPAGATORS", "b3"),
-        ("OTEL_PROPAGATORS", "tracecontext"),
+        ("OTEL_PROPAGATORS", "ottrace"),
+        ("OTEL_PROPAGATORS", "none,tracecontext"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),
         ("OTEL_TRACES_EXPORTER", "otlp,none"),
         ("OTEL_SDK_DISABLED", "yes"),
@@ -423,7 +485,7 @@ fn a_faulty_file_stops_run_whatever_the_environment_says() {
     // The variable hides the file's value, which is checked all the same.
     let variables = [
         ("OTEL_TRACES_SAMPLER", "parentbased_always_on"),
-        ("OTEL_PROPAGATORS", "b3"),
+        ("OTEL_PROPAGATORS", "ottrace"),
     ];
     let faults = with(&file, &variables, Flags::default(), Strictness::Run).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults}");
@@ -431,5 +493,138 @@ fn a_faulty_file_stops_run_whatever_the_environment_says() {
         faults
             .to_string()
             .starts_with("f.yaml:5: tracing.samplingRatePerMillion: ")
+    );
+}
+
+#[test]
+fn metrics_travel_as_spans_do_unless_a_variable_says_otherwise() {
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    const PROTOCOL: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+    for (variables, endpoint, why) in [
+        (vec![], "http://localhost:4317", "the default"),
+        (
+            vec![PROTOCOL],
+            "http://localhost:4318/v1/metrics",
+            "by HTTP",
+        ),
+        (
+            vec![(GENERAL, "http://all:1")],
+            "http://all:1",
+            "one for both",
+        ),
+        (
+            vec![PROTOCOL, (GENERAL, "http://all:1/x/")],
+            "http://all:1/x/v1/metrics",
+            "a base",
+        ),
+        (
+            vec![
+                PROTOCOL,
+                (TRACES, "http://spans:1/v1/traces"),
+                (GENERAL, "http://all:1"),
+            ],
+            "http://all:1/v1/metrics",
+            "spans have their own",
+        ),
+        (
+            vec![PROTOCOL, (TRACES, "http://spans:1/v1/traces?k=v")],
+            "http://spans:1/v1/metrics?k=v",
+            "beside those of spans",
+        ),
+        (
+            vec![
+                PROTOCOL,
+                (METRICS, "http://m:1/any/path"),
+                (GENERAL, "http://all:1"),
+            ],
+            "http://m:1/any/path",
+            "taken as it is",
+        ),
+        (
+            vec![(METRICS, "m:1"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")],
+            "http://m:1",
+            "the scheme said elsewhere",
+        ),
+    ] {
+        let on = [
+            &[("OTEL_METRICS_EXPORTER", "otlp,prometheus")],
+            &variables[..],
+        ]
+        .concat();
+        let metrics = config(BARE, &on).export.metrics.expect(why);
+        assert_eq!(metrics.otlp.endpoint, endpoint, "{why}");
+        assert_eq!(metrics.interval, Duration::from_secs(60));
+        assert_eq!(config(BARE, &variables).export.metrics, None, "{why}: off");
+    }
+}
+
+#[test]
+fn metrics_have_headers_and_an_interval_of_their_own() {
+    let variables = [
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1500"),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "x-key=m"),
+    ];
+    let loaded = config(FILE, &variables);
+    let metrics = loaded.export.metrics.as_ref().unwrap();
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(metrics.interval, Duration::from_millis(1500));
+    assert_eq!(metrics.otlp.headers, [pair("x-key", "m")]);
+    assert_eq!(
+        otlp(&loaded).headers,
+        [pair("x-file", "hunter2")],
+        "of spans"
+    );
+    let metrics = config(FILE, &variables[..1]).export.metrics.unwrap();
+    assert_eq!(
+        metrics.otlp.headers,
+        [pair("x-file", "hunter2")],
+        "as spans"
+    );
+}
+
+#[test]
+fn what_metrics_cannot_do_is_said() {
+    let load = |text: &str, variables: &[(&str, &str)]| {
+        with(text, variables, Flags::default(), Strictness::Check)
+    };
+    let on = format!("{BARE}metrics: {{otlp: true}}\n");
+    for (variables, phrase) in [
+        (
+            vec![("OTEL_METRICS_EXPORTER", "console")],
+            "expected otlp, prometheus or none; got \"console\"",
+        ),
+        (
+            vec![("OTEL_METRICS_EXPORTER", "none,otlp")],
+            "none can't stand beside others",
+        ),
+        (
+            vec![("OTEL_METRIC_EXPORT_INTERVAL", "1s")],
+            "(milliseconds)",
+        ),
+        (
+            vec![("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "nonsense")],
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: expected http://",
+        ),
+    ] {
+        let faults = load(&on, &variables).unwrap_err().to_string();
+        assert!(faults.contains(phrase), "{faults}");
+    }
+    let warned = load(&on, &[("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc")]).unwrap();
+    assert!(warned.warnings[0].contains("metrics travel as spans do"));
+    // An environment that switches export off isn't at odds with the file.
+    for off in [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ] {
+        let loaded = load(&on, &[off]).unwrap();
+        assert_eq!(loaded.config.export.metrics, None);
+    }
+    let off = load(&on, &[("OTEL_METRICS_EXPORTER", "none")]).unwrap();
+    assert_eq!(
+        off.config.export.metrics, None,
+        "the environment beats the file"
     );
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::Sources;
+use crate::access_log::Mode;
 use crate::config::address::{mask, show_admin_bind, show_listener_bind, show_upstream};
 use crate::config::resolve::{API_VERSION, KIND};
 use crate::config::values::{show_duration, show_size};
 use crate::config::{Config, Listener};
 use crate::context::callers::{Callers, ClientCert, UnixPeers};
+use crate::context::formats::Format;
 use crate::context::trust::{Policy, Trust};
 use crate::export::settings::{Compression, Otlp, Settings as Export, Sink, Transport};
 use crate::listen::settings::{
@@ -40,8 +42,12 @@ pub(super) fn effective(config: &Config, sources: &Sources) -> Value {
         "kind": KIND,
         "service": {"name": name, "attributes": attributes},
         "tracing": tracing(&config.sampling, &config.export, sources),
-        "metrics": {"otlp": false},
-        "accessLog": {"mode": "off"},
+        "metrics": {"otlp": config.export.metrics.is_some()},
+        "accessLog": {"mode": match config.access_log {
+            Mode::Off => "off",
+            Mode::Sampled => "sampled",
+            Mode::All => "all",
+        }},
         "admin": admin,
         "health": config.health.as_ref().map(|health| json!({"bind": health.bind.to_string()})),
         "workers": config.workers,
@@ -49,8 +55,8 @@ pub(super) fn effective(config: &Config, sources: &Sources) -> Value {
         "drainTimeout": show_duration(config.drain_timeout),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
         "propagation": {
-            "extract": ["tracecontext", "baggage"],
-            "inject": ["tracecontext", "baggage"],
+            "extract": formats(sources.propagation.extract()),
+            "inject": formats(sources.propagation.inject()),
             "correlateBy": [],
         },
     }))
@@ -62,6 +68,10 @@ fn present(value: Value) -> Value {
         Value::Object(map) => map.into_iter().filter(|(_, v)| !v.is_null()).collect(),
         other => other,
     }
+}
+
+fn formats(formats: &[Format]) -> Vec<&'static str> {
+    formats.iter().map(|format| format.as_str()).collect()
 }
 
 fn tracing(sampling: &Sampling, export_settings: &Export, sources: &Sources) -> Value {

@@ -14,7 +14,7 @@ use crate::export::settings::{Compression, Otlp, Settings, Sink, Tls, Transport}
 const GRPC_ENDPOINT: &str = "http://localhost:4317";
 /// OpenTelemetry's default for HTTP.
 const HTTP_ENDPOINT: &str = "http://localhost:4318/v1/traces";
-const TRACES_PATH: &str = "/v1/traces";
+pub(super) const TRACES_PATH: &str = "/v1/traces";
 const MOST_QUEUED: usize = 1 << 24;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +54,7 @@ pub(super) fn read(
     }
     Some(Settings {
         sinks,
+        metrics: None,
         resource,
         queue_spans,
         max_batch: max_batch(&queue, queue_spans, batching),
@@ -171,16 +172,17 @@ fn endpoint(field: &Field<'_>, transport: Transport, unused: bool) -> Option<Str
         Transport::Grpc => field.read(grpc_endpoint),
         Transport::HttpProtobuf => {
             let variable = field.at().variable();
-            field.read(|text| http_endpoint(text, variable))
+            field.read(|text| http_endpoint(text, variable, TRACES_PATH))
         }
     }
 }
 
 fn any_endpoint(text: &str) -> values::Expected<String> {
-    grpc_endpoint(text).or_else(|expected| http_endpoint(text, None).map_err(|_| expected))
+    grpc_endpoint(text)
+        .or_else(|expected| http_endpoint(text, None, TRACES_PATH).map_err(|_| expected))
 }
 
-fn grpc_endpoint(text: &str) -> values::Expected<String> {
+pub(super) fn grpc_endpoint(text: &str) -> values::Expected<String> {
     const EXPECTED: &str = "http://host:port, https://host:port or unix:///path";
     if let Some(path) = text.strip_prefix("unix://") {
         return (path.starts_with('/') && path.len() > 1)
@@ -194,7 +196,12 @@ fn grpc_endpoint(text: &str) -> values::Expected<String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-fn http_endpoint(text: &str, variable: Option<&str>) -> values::Expected<String> {
+/// `signal_path`: what is added to a base.
+pub(super) fn http_endpoint(
+    text: &str,
+    variable: Option<&str>,
+    signal_path: &str,
+) -> values::Expected<String> {
     let url = collector(text).ok_or("http://host:port[/path] or https://host:port[/path]")??;
     if url.rest.contains('#') {
         return Err("a URL without fragment".to_owned());
@@ -203,10 +210,11 @@ fn http_endpoint(text: &str, variable: Option<&str>) -> values::Expected<String>
     let base = &text[..text.len() - url.rest.len()];
     let query = &url.rest[path.len()..];
     let path = match variable {
-        Some(otel_env::TRACES_ENDPOINT) if path.is_empty() => "/".to_owned(),
-        Some(otel_env::TRACES_ENDPOINT) => path.to_owned(),
-        Some(otel_env::ENDPOINT) => format!("{}{TRACES_PATH}", path.trim_end_matches('/')),
-        _ if path.is_empty() || path == "/" => TRACES_PATH.to_owned(),
+        Some(otel_env::TRACES_ENDPOINT | otel_env::METRICS_ENDPOINT) => {
+            if path.is_empty() { "/" } else { path }.to_owned()
+        }
+        Some(otel_env::ENDPOINT) => format!("{}{signal_path}", path.trim_end_matches('/')),
+        _ if path.is_empty() || path == "/" => signal_path.to_owned(),
         _ => path.to_owned(),
     };
     Ok(format!("{base}{path}{query}"))

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::config::reader::{Field, Map};
 use crate::config::{Listener, address, values};
+use crate::context::propagation::Propagation;
 use crate::listen::settings::{Bind, Limits, Protocol, Settings};
 use crate::proxy::settings::{Forwarded, Orphans, Propagate};
 use crate::span::record::Direction;
@@ -26,7 +27,7 @@ pub(super) struct Listeners<'a> {
     pub complete: Option<Vec<Listener>>,
 }
 
-pub(super) fn read_all<'a>(field: &Field<'a>) -> Listeners<'a> {
+pub(super) fn read_all<'a>(field: &Field<'a>, propagation: Propagation) -> Listeners<'a> {
     let field = field.clone().required();
     let items = field.list();
     let mut all = Listeners {
@@ -38,7 +39,10 @@ pub(super) fn read_all<'a>(field: &Field<'a>) -> Listeners<'a> {
         field.fault(format!("expected at most {MOST_LISTENERS} listeners"));
         return all;
     }
-    let listeners: Vec<_> = items.iter().map(|item| read(item, &mut all)).collect();
+    let listeners: Vec<_> = items
+        .iter()
+        .map(|item| read(item, propagation, &mut all))
+        .collect();
     if listeners.is_empty() && field.is_list() {
         field.fault("expected at least one listener");
     }
@@ -46,7 +50,11 @@ pub(super) fn read_all<'a>(field: &Field<'a>) -> Listeners<'a> {
     all
 }
 
-fn read<'a>(field: &Field<'a>, all: &mut Listeners<'a>) -> Option<Listener> {
+fn read<'a>(
+    field: &Field<'a>,
+    propagation: Propagation,
+    all: &mut Listeners<'a>,
+) -> Option<Listener> {
     let map = field.map()?;
     let name = name(&map, all);
     let bind = bind(&map, all);
@@ -99,6 +107,7 @@ fn read<'a>(field: &Field<'a>, all: &mut Listeners<'a>) -> Option<Listener> {
             trace_id_header,
             upstream: upstream?,
             propagate: propagate.unwrap_or(Propagate::W3c),
+            propagation,
             orphans,
             known_rpc_methods: known_rpc_methods.into(),
             protocol,

@@ -1,4 +1,4 @@
-//! Brings encoded spans to the collector: attempts, timeouts, retries, and the verdict.
+//! Brings what was encoded to the collector: attempts, timeouts, retries, and the verdict.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::export::retry::{self, Retry};
 use crate::export::sink::{Deadline, Outcome};
 use crate::export::status::SinkStatus;
 
-/// How encoded spans travel.
+/// How encoded spans and metrics travel.
 #[derive(Debug)]
 pub(super) enum Wire {
     Grpc(Grpc),
     Http(Box<HttpProtobuf>),
 }
 
-/// Encoded spans, cheap to copy.
+/// An encoded request, cheap to copy.
 #[derive(Clone, Debug)]
 pub(super) struct Payload {
     pub(super) body: Bytes,
@@ -90,7 +90,13 @@ impl Courier {
         }
     }
 
-    async fn deliver(&self, payload: Payload, spans: u64, deadline: &Deadline) -> Outcome {
+    /// Sends until its fate is known; an outcome speaks of spans, or of whatever was counted.
+    pub(super) async fn deliver(
+        &self,
+        payload: Payload,
+        spans: u64,
+        deadline: &Deadline,
+    ) -> Outcome {
         let mut failures = 0;
         loop {
             let (error, after) = match self.attempt(payload.clone()).await {

@@ -10,11 +10,12 @@ use tonic::{Code, Status};
 
 use super::answer::Answer;
 use super::courier::Payload;
-use super::{USER_AGENT, endpoint, public, tls};
+use super::{Signal, USER_AGENT, endpoint, public, tls};
 use crate::export::BuildError;
 use crate::export::settings::Otlp;
 
-const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 /// An answer's message is a few bytes; more is not read.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -23,10 +24,15 @@ const MAX_ANSWER: usize = 64 * 1024;
 pub(super) struct Grpc {
     channel: Channel,
     headers: HeaderMap,
+    method: &'static str,
 }
 
 impl Grpc {
-    pub(super) fn new(settings: &Otlp, mut headers: HeaderMap) -> Result<Self, BuildError> {
+    pub(super) fn new(
+        settings: &Otlp,
+        mut headers: HeaderMap,
+        signal: Signal,
+    ) -> Result<Self, BuildError> {
         let target = &settings.endpoint;
         let unix = target.starts_with("unix:");
         let uri = if unix {
@@ -61,6 +67,10 @@ impl Grpc {
         Ok(Self {
             channel: channel.connect_lazy(),
             headers,
+            method: match signal {
+                Signal::Traces => TRACES,
+                Signal::Metrics => METRICS,
+            },
         })
     }
 
@@ -75,7 +85,7 @@ impl Grpc {
         }
         let mut request = Request::new(Body::new(Full::new(frame(&payload))));
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = Uri::from_static(METHOD);
+        *request.uri_mut() = Uri::from_static(self.method);
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = headers;
         let response = match channel.call(request).await {

@@ -7,15 +7,20 @@ use super::super::Format;
 type Labels = BTreeMap<String, String>;
 type Fault = String;
 
+/// Labels and value of an example.
+type Exemplar = (Labels, f64);
+
+type Sample = (String, Labels, f64, Option<Exemplar>);
+
 /// An exposition that satisfied the reader.
-pub(super) struct Read(Vec<(String, Labels, f64)>);
+pub(super) struct Read(Vec<Sample>);
 
 struct Family {
     name: String,
     kind: String,
     help: bool,
     unit: bool,
-    samples: Vec<(String, Labels, f64)>,
+    samples: Vec<Sample>,
 }
 
 impl Read {
@@ -61,7 +66,7 @@ impl Read {
                 }
                 family.unit = true;
             } else {
-                let sample = sample(line).ok_or(fault("sample"))?;
+                let sample = sample(line, format).ok_or(fault("sample"))?;
                 family.samples.push(sample);
             }
         }
@@ -80,8 +85,32 @@ impl Read {
             .collect();
         self.0
             .iter()
-            .find(|(n, l, _)| n == name && *l == labels)
-            .map(|(_, _, value)| *value)
+            .find(|(n, l, ..)| n == name && *l == labels)
+            .map(|(_, _, value, _)| *value)
+    }
+
+    /// The sum of all samples of that name.
+    #[allow(dead_code, reason = "every test binary uses another part")]
+    pub(super) fn sum(&self, name: &str) -> f64 {
+        let samples = self.0.iter().filter(|(n, ..)| n == name);
+        samples.map(|(_, _, value, _)| *value).sum()
+    }
+
+    /// The sum of the samples of that name with this label.
+    #[allow(dead_code, reason = "every test binary uses another part")]
+    pub(super) fn matching(&self, name: &str, label: &str, value: &str) -> f64 {
+        let labelled = |labels: &Labels| labels.get(label).is_some_and(|v| v == value);
+        let samples = self.0.iter().filter(|(n, l, ..)| n == name && labelled(l));
+        samples.map(|(_, _, value, _)| *value).sum()
+    }
+
+    /// Every exemplar, with its bucket's bound.
+    #[allow(dead_code, reason = "every test binary uses another part")]
+    pub(super) fn exemplars(&self) -> impl Iterator<Item = (&str, &Labels, f64)> {
+        self.0.iter().filter_map(|(_, labels, _, exemplar)| {
+            let (shown, value) = exemplar.as_ref()?;
+            Some((labels.get("le")?.as_str(), shown, *value))
+        })
     }
 }
 
@@ -105,10 +134,13 @@ impl Family {
             return Err("a counter's family has no _total".into());
         }
         let mut seen = HashSet::new();
-        for (name, labels, value) in &self.samples {
+        for (name, labels, value, exemplar) in &self.samples {
             let suffix = name.strip_prefix(&self.name);
             if !suffix.is_some_and(|suffix| suffixes.contains(&suffix)) {
                 return Err(format!("{name} isn't of this family"));
+            }
+            if exemplar.is_some() && !(name.ends_with("_bucket") || name.ends_with("_total")) {
+                return Err(format!("{name} can't have an exemplar"));
             }
             if !seen.insert((name, labels)) {
                 return Err(format!("{name} {labels:?} is repeated"));
@@ -128,11 +160,14 @@ impl Family {
 
     fn check_histograms(&self) -> Result<(), Fault> {
         let mut buckets: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
-        for (name, labels, value) in &self.samples {
+        for (name, labels, value, exemplar) in &self.samples {
             if name.ends_with("_bucket") {
                 let mut labels = labels.clone();
                 let le = labels.remove("le").ok_or("a bucket without le")?;
                 let le = number(&le).ok_or("le isn't a number")?;
+                if exemplar.as_ref().is_some_and(|(_, value)| *value > le) {
+                    return Err(format!("{labels:?}: an exemplar outside of its bucket"));
+                }
                 buckets.entry(labels).or_default().push((le, *value));
             }
         }
@@ -145,8 +180,8 @@ impl Family {
                 let found = self
                     .samples
                     .iter()
-                    .find(|(n, l, _)| *n == name && l == labels);
-                found.map(|(_, _, value)| *value)
+                    .find(|(n, l, ..)| *n == name && l == labels);
+                found.map(|(_, _, value, _)| *value)
             };
             let last = buckets.last().copied();
             if !rising || last != find("_count").map(|count| (f64::INFINITY, count)) {
@@ -157,7 +192,7 @@ impl Family {
         let series = |suffix: &str| {
             self.samples
                 .iter()
-                .filter(|(n, _, _)| n.ends_with(suffix))
+                .filter(|(n, ..)| n.ends_with(suffix))
                 .count()
         };
         if series("_count") != buckets.len() || series("_sum") != buckets.len() {
@@ -167,33 +202,50 @@ impl Family {
     }
 }
 
-/// `name{label="value",…} number`
-fn sample(line: &str) -> Option<(String, Labels, f64)> {
-    let (series, value) = line.rsplit_once(' ')?;
-    let mut labels = Labels::new();
-    let name = match series.split_once('{') {
-        None => series,
-        Some((name, rest)) => {
-            let mut rest = rest.strip_suffix('}')?;
-            while !rest.is_empty() {
-                let (label, after) = rest.split_once("=\"")?;
-                let end = closing_quote(after)?;
-                let value = unescape(&after[..end], true)?;
-                if !is_name(label, false) || labels.insert(label.into(), value).is_some() {
-                    return None;
-                }
-                rest = &after[end + 1..];
-                rest = match rest.strip_prefix(',') {
-                    Some("") => return None,
-                    Some(more) => more,
-                    None if rest.is_empty() => rest,
-                    None => return None,
-                };
+/// `name{label="value",…} number`; in OpenMetrics an exemplar may follow, `# {…} number time`.
+fn sample(line: &str, format: Format) -> Option<Sample> {
+    let (line, exemplar) = match line.split_once(" # ") {
+        Some((line, exemplar)) if format == Format::OpenMetrics => {
+            let rest = exemplar.strip_prefix('{')?;
+            let (rest, numbers) = rest.split_once("} ")?;
+            let labels = labels(rest)?;
+            let length: usize = labels.iter().map(|(n, v)| n.len() + v.len()).sum();
+            let (value, time) = numbers.split_once(' ').unwrap_or((numbers, "0"));
+            number(time)?;
+            if length > 128 {
+                return None;
             }
-            name
+            (line, Some((labels, number(value)?)))
         }
+        _ => (line, None),
     };
-    is_name(name, true).then_some((name.into(), labels, number(value)?))
+    let (series, value) = line.rsplit_once(' ')?;
+    let (name, labels) = match series.split_once('{') {
+        None => (series, Labels::new()),
+        Some((name, rest)) => (name, labels(rest.strip_suffix('}')?)?),
+    };
+    is_name(name, true).then_some((name.into(), labels, number(value)?, exemplar))
+}
+
+/// `label="value",…`
+fn labels(mut rest: &str) -> Option<Labels> {
+    let mut labels = Labels::new();
+    while !rest.is_empty() {
+        let (label, after) = rest.split_once("=\"")?;
+        let end = closing_quote(after)?;
+        let value = unescape(&after[..end], true)?;
+        if !is_name(label, false) || labels.insert(label.into(), value).is_some() {
+            return None;
+        }
+        rest = &after[end + 1..];
+        rest = match rest.strip_prefix(',') {
+            Some("") => return None,
+            Some(more) => more,
+            None if rest.is_empty() => rest,
+            None => return None,
+        };
+    }
+    Some(labels)
 }
 
 fn closing_quote(text: &str) -> Option<usize> {

@@ -1,8 +1,7 @@
 //! Bodies that end before their end.
 //!
-//! The engine takes a stream closed with `NO_ERROR` for one that ended, also if END_STREAM never
-//! came: by RST_STREAM, or by GOAWAY and the connection's end. Relayed as it is, a part would
-//! look like the whole.
+//! A stream may be closed with `NO_ERROR` before END_STREAM came: by RST_STREAM, or by GOAWAY and
+//! the connection's end. Relayed as it is, a part would look like the whole.
 
 use std::error::Error;
 use std::fmt;
@@ -11,9 +10,9 @@ use std::io;
 use bytes::Bytes;
 use h2::Reason;
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 
-use crate::proxy::upstream::forward;
+use super::Incoming;
+use crate::proxy::upstream::error::EngineError;
 
 /// A body ended early; its source tells the engine the code to reset the other stream with.
 #[derive(Debug)]
@@ -25,13 +24,21 @@ pub struct CutOff {
 
 impl CutOff {
     /// The peer's code if it gave one, else `code`.
-    fn of(error: &hyper::Error, code: Reason) -> Self {
-        let given = forward::h2_error(error).and_then(h2::Error::reason);
+    ///
+    /// `NO_ERROR` says that the rest isn't needed, not that it came: another stream must not end
+    /// with it as if this were whole.
+    fn of(error: &EngineError, code: Reason) -> Self {
+        let given = error.reason().filter(|given| *given != Reason::NO_ERROR);
         let cause = error.source().and_then(|e| e.downcast_ref());
         Self {
             code: given.unwrap_or(code).into(),
             malformed: cause.is_some_and(is_malformed),
         }
+    }
+
+    /// The code to reset another stream with.
+    pub fn reason(&self) -> Reason {
+        self.code.reason().unwrap_or(Reason::INTERNAL_ERROR)
     }
 
     /// A body that nobody waits for any more.
@@ -66,18 +73,15 @@ fn is_malformed(error: &io::Error) -> bool {
 }
 
 /// What to relay of what the engine read; `code` is what stands for no code and for `NO_ERROR`.
-///
-/// `framed` says that the body came on HTTP/2, where only END_STREAM is an end.
 pub(super) fn checked(
-    frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+    frame: Option<Result<Frame<Bytes>, EngineError>>,
     inner: &Incoming,
-    framed: bool,
     code: Reason,
 ) -> Option<Result<Frame<Bytes>, CutOff>> {
     match frame {
         Some(Ok(frame)) => Some(Ok(frame)),
         Some(Err(error)) => Some(Err(CutOff::of(&error, code))),
-        None if framed && !inner.is_end_stream() => Some(Err(CutOff::by(code))),
+        None if inner.framed() && !inner.is_end_stream() => Some(Err(CutOff::by(code))),
         None => None,
     }
 }

@@ -198,9 +198,7 @@ impl Reply {
         if self.http10 {
             return;
         }
-        hop::strip_response(fields);
-        fields.remove(&header::CONTENT_LENGTH);
-        trace::answered(&self.traced, fields);
+        pipeline::interim(fields, &self.traced);
         self.line(head, out);
         fields.write(out);
         out.extend_from_slice(b"\r\n");

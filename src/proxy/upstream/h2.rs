@@ -3,16 +3,19 @@
 //! A connection takes as many streams as the upstream allows and `MAX_STREAMS` at the most;
 //! when all are full another is opened, so no request waits behind somebody's watch.
 
+mod keepalive;
 mod seen;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::Bytes;
+use h2::client::{Builder, Connection as Engine, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, SendStream};
+use http::Request;
 use tokio::sync::Notify;
 
 use self::seen::Seen;
@@ -20,8 +23,7 @@ use self::seen::Seen;
 use super::Version;
 use super::connect::{Connected, Dialer};
 use crate::listen::stream::Stream;
-use crate::proxy::body::RequestBody;
-use crate::proxy::local::{self, LocalExecutor};
+use crate::proxy::local;
 use crate::proxy::witness::Witnessed;
 use crate::span::record::Fault;
 
@@ -35,31 +37,33 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 /// readers don't starve the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 
+/// Bytes of a request that may wait for a slow upstream, per stream.
+const SEND_BUFFER: usize = 1024 * 1024;
+
 /// Connections of one worker to one upstream.
 pub struct Pool {
     dialer: Rc<Dialer>,
-    connections: RefCell<Vec<Shared>>,
+    connections: RefCell<Vec<Rc<Connection>>>,
     connecting: RefCell<Option<Rc<Attempt>>>,
 }
 
-type Io = Witnessed<Stream, Rc<Seen>>;
-type Engine = hyper::client::conn::http2::Connection<TokioIo<Io>, RequestBody, LocalExecutor>;
-
-/// A connection in the pool. It ends when the last sender is gone: the pool's and those of
-/// requests.
-struct Shared {
-    sender: SendRequest<RequestBody>,
-    connection: Rc<Connection>,
+/// A connection: the pool and the requests on it hold it. When all have let go it ends.
+struct Connection {
+    sender: SendRequest<Bytes>,
+    streams: Cell<usize>,
+    /// Whether it has carried a request.
+    used: Cell<bool>,
+    state: Rc<State>,
 }
 
-/// What is known of a connection.
-struct Connection {
-    /// Gone once the connection has ended.
-    engine: RefCell<Option<Engine>>,
-    streams: Cell<usize>,
+/// What whoever drives a connection tells of it.
+#[derive(Default)]
+struct State {
     closed: Cell<bool>,
     /// Its change is also notified when the connection has closed.
-    seen: Rc<Seen>,
+    seen: Seen,
+    /// Nobody holds the connection any more.
+    abandoned: Notify,
 }
 
 /// One connection being made, awaited by everybody who needs it.
@@ -78,20 +82,32 @@ pub enum TakeError {
     SpeaksHttp1,
 }
 
-/// A stream's place on a connection.
-pub struct Checkout {
-    /// Sends one request.
-    pub sender: SendRequest<RequestBody>,
-    /// Counts the stream until dropped.
-    pub slot: Slot,
+/// A stream's place on a connection, held until dropped.
+pub struct Slot {
+    connection: Rc<Connection>,
+    sender: SendRequest<Bytes>,
+    /// Whether the connection has carried a request before.
+    pub reused: bool,
 }
 
-/// Counts a stream until dropped.
-pub struct Slot(Rc<Connection>);
+impl Slot {
+    /// Sends a request's head; with `ends` there is nothing behind it.
+    ///
+    /// # Errors
+    /// When the engine refuses the head, or the connection has just failed.
+    pub fn send(
+        &mut self,
+        head: Request<()>,
+        ends: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.sender.send_request(head, ends)
+    }
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get() - 1);
+        let streams = &self.connection.streams;
+        streams.set(streams.get() - 1);
     }
 }
 
@@ -106,10 +122,10 @@ impl Pool {
     }
 
     /// A place on an open connection, or on a new one.
-    pub async fn take(self: &Rc<Self>) -> Result<Checkout, TakeError> {
+    pub async fn take(self: &Rc<Self>) -> Result<Slot, TakeError> {
         loop {
-            if let Some(checkout) = self.free() {
-                return Ok(checkout);
+            if let Some(slot) = self.free() {
+                return Ok(slot);
             }
             let attempt = self.attempt();
             let done = attempt.done.notified();
@@ -124,21 +140,30 @@ impl Pool {
     }
 
     /// Starts HTTP/2 on a connection that is already there.
-    pub async fn open(self: &Rc<Self>, io: Stream) -> Result<Checkout, Fault> {
-        let shared = self.handshake(io).await?;
-        let checkout = shared.checkout();
-        self.connections.borrow_mut().push(shared);
-        Ok(checkout)
+    pub async fn open(self: &Rc<Self>, io: Stream) -> Result<Slot, Fault> {
+        let connection = self.handshake(io).await?;
+        let slot = connection.slot().ok_or(Fault::ConnectionClosed)?;
+        self.connections.borrow_mut().push(connection);
+        Ok(slot)
     }
 
     /// A place on an open connection.
-    pub fn free(&self) -> Option<Checkout> {
+    pub fn free(&self) -> Option<Slot> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|c| !c.connection.closed.get() && !c.sender.is_closed());
-        connections
-            .iter()
-            .find(|c| c.connection.streams.get() < c.connection.allowed().min(MAX_STREAMS))
-            .map(Shared::checkout)
+        let mut at = 0;
+        while let Some(connection) = connections.get(at) {
+            if connection.state.closed.get() {
+                connections.swap_remove(at);
+            } else if connection.is_full() {
+                at += 1;
+            } else if let Some(slot) = connection.slot() {
+                return Some(slot);
+            } else {
+                // It takes leave: the streams it has are served to their end.
+                connections.swap_remove(at);
+            }
+        }
+        None
     }
 
     /// The attempt under way, or a new one: a burst of requests makes one connection.
@@ -169,105 +194,124 @@ impl Pool {
         if version == Version::Http1 {
             return Err(TakeError::SpeaksHttp1);
         }
-        let shared = self.handshake(io).await.map_err(TakeError::Fault)?;
-        self.connections.borrow_mut().push(shared);
+        let connection = self.handshake(io).await.map_err(TakeError::Fault)?;
+        self.connections.borrow_mut().push(connection);
         Ok(())
     }
 
     /// Ends when the upstream's SETTINGS have come: only they say how many streams it takes.
-    async fn handshake(&self, io: Stream) -> Result<Shared, Fault> {
+    async fn handshake(&self, io: Stream) -> Result<Rc<Connection>, Fault> {
         let tls = matches!(io, Stream::ClientTls(_));
-        let seen = Rc::new(Seen::default());
-        let io = TokioIo::new(Witnessed::new(io, Rc::clone(&seen)));
-        let (sender, engine) = self
-            .builder()
+        let state = Rc::new(State::default());
+        let io = Witnessed::new(io, Rc::clone(&state));
+        let (sender, mut engine) = Builder::new()
+            .initial_max_send_streams(0)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_header_list_size(self.dialer.head_limits().bytes_u32())
+            .enable_push(false)
             .handshake(io)
             .await
             .map_err(|_| Fault::Connect)?;
+        let alive = keepalive::watch(&self.dialer, engine.ping_pong(), Rc::clone(&state));
+        local::spawn(
+            self.dialer.counters(),
+            drive(engine, alive, Rc::clone(&state)),
+        );
         let connection = Rc::new(Connection {
-            engine: RefCell::new(Some(engine)),
+            sender,
             streams: Cell::new(0),
-            closed: Cell::new(false),
-            seen,
+            used: Cell::new(false),
+            state,
         });
-        local::spawn(self.dialer.counters(), drive(Rc::clone(&connection)));
         tokio::time::timeout(self.dialer.connect_timeout(), connection.settled())
             .await
             .map_err(|_| Fault::ConnectTimeout)?;
-        if connection.closed.get() {
-            return Err(match (connection.seen.came.get(), tls) {
+        let state = &connection.state;
+        if state.closed.get() {
+            return Err(match (state.seen.reads() > 0, tls) {
                 (true, _) => Fault::Protocol,
                 // Under TLS 1.3 a peer refuses our certificate, or its lack, after the handshake.
                 (false, true) => Fault::Tls,
                 (false, false) => Fault::ConnectionClosed,
             });
         }
-        Ok(Shared { sender, connection })
-    }
-
-    fn builder(&self) -> Builder<LocalExecutor> {
-        let mut builder = Builder::new(LocalExecutor::new(self.dialer.counters()));
-        builder
-            .timer(TokioTimer::new())
-            .initial_max_send_streams(0)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(self.dialer.head_limits().bytes_u32())
-            .keep_alive_interval(self.dialer.http2_ping())
-            .keep_alive_timeout(self.dialer.ping_timeout())
-            .keep_alive_while_idle(true);
-        builder
-    }
-}
-
-impl Shared {
-    fn checkout(&self) -> Checkout {
-        let connection = &self.connection;
-        connection.streams.set(connection.streams.get() + 1);
-        Checkout {
-            sender: self.sender.clone(),
-            slot: Slot(Rc::clone(connection)),
-        }
+        Ok(connection)
     }
 }
 
 impl Connection {
     /// Streams the upstream allows; 0 until its SETTINGS have come.
     fn allowed(&self) -> usize {
-        let Ok(engine) = self.engine.try_borrow() else {
-            return 0;
-        };
-        engine.as_ref().map_or(0, Engine::current_max_send_streams)
+        self.sender.current_max_send_streams()
+    }
+
+    fn is_full(&self) -> bool {
+        let streams = self.streams.get();
+        streams >= MAX_STREAMS || streams >= self.allowed()
+    }
+
+    /// A place for a stream; `None` once the upstream has taken leave.
+    fn slot(self: &Rc<Self>) -> Option<Slot> {
+        // Each request sends by a handle of its own: one that was used may be waiting.
+        let mut sender = self.sender.clone();
+        let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
+        if !matches!(ready, Poll::Ready(Ok(()))) {
+            return None;
+        }
+        self.streams.set(self.streams.get() + 1);
+        Some(Slot {
+            connection: Rc::clone(self),
+            sender,
+            reused: self.used.replace(true),
+        })
     }
 
     /// Resolves when the upstream's SETTINGS have come, or nothing can come any more.
     async fn settled(&self) {
-        while self.allowed() == 0 && !self.closed.get() {
-            self.seen.changed.notified().await;
+        while self.allowed() == 0 && !self.state.closed.get() {
+            self.state.seen.changed.notified().await;
         }
     }
 }
 
-/// Ends what is known of a connection when dropped: what is still queued in its engine goes
-/// back to the requests that wait for it.
-struct Driver(Rc<Connection>);
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.state.abandoned.notify_one();
+    }
+}
+
+/// Tells that a connection has ended when dropped.
+struct Driver(Rc<State>);
 
 impl Drop for Driver {
     fn drop(&mut self) {
         self.0.closed.set(true);
-        let engine = self.0.engine.take();
-        drop(engine);
         self.0.seen.changed.notify_waiters();
     }
 }
 
-/// Runs a connection to its end.
-async fn drive(connection: Rc<Connection>) {
-    let driver = Driver(connection);
+/// Runs a connection to its end: the upstream's, ours when nobody holds it, or its health's.
+async fn drive(
+    mut engine: Engine<Witnessed<Stream, Rc<State>>, Bytes>,
+    alive: impl Future<Output = ()>,
+    state: Rc<State>,
+) {
+    let driver = Driver(state);
+    let mut alive = pin!(alive);
+    let mut abandoned = pin!(driver.0.abandoned.notified());
+    let mut let_go = false;
     // How it ended is told to the requests that were under way.
-    poll_fn(|cx| match &mut *driver.0.engine.borrow_mut() {
-        Some(engine) => Pin::new(engine).poll(cx).map(|_| ()),
-        None => Poll::Ready(()),
+    poll_fn(|cx| {
+        // The engine says goodbye when it is polled after the last handle has gone.
+        if !let_go && abandoned.as_mut().poll(cx).is_ready() {
+            let_go = true;
+        }
+        if alive.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        Pin::new(&mut engine).poll(cx).map(|_| ())
     })
     .await;
 }

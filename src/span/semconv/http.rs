@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::network;
-use super::{Attributes, ErrorType, refusal, upstream_fault};
+use super::{Attributes, network};
 use crate::span::record::{Direction, Record};
 use crate::span::redact;
 
@@ -15,10 +14,7 @@ const METHODS: [&str; 10] = [
 /// What stands for anything not known in advance.
 pub(super) const OTHER: &str = "_OTHER";
 
-pub(super) fn describe(
-    record: &Record,
-    attributes: &mut Attributes,
-) -> (Cow<'static, str>, Option<ErrorType>) {
+pub(super) fn describe(record: &Record, attributes: &mut Attributes) -> Cow<'static, str> {
     let method = METHODS.into_iter().find(|known| *known == &*record.method);
     attributes.put("http.request.method", method.unwrap_or(OTHER));
     if method.is_none() {
@@ -35,7 +31,7 @@ pub(super) fn describe(
     }
     let status = record.status.map(i64::from);
     attributes.put_some("http.response.status_code", status);
-    (Cow::Borrowed(method.unwrap_or("HTTP")), error(record))
+    Cow::Borrowed(method.unwrap_or("HTTP"))
 }
 
 /// The URL as the client means it, without userinfo and with its query redacted.
@@ -63,27 +59,4 @@ fn full(record: &Record, query: Option<&str>) -> String {
         url.push_str(query);
     }
     url
-}
-
-fn error(record: &Record) -> Option<ErrorType> {
-    if let Some(fault) = upstream_fault(record) {
-        return Some(fault.as_str().into());
-    }
-    let fault = refusal(record).map(|fault| fault.as_str().into());
-    match record.status {
-        Some(status) if is_error(status, record.direction) => {
-            Some(fault.unwrap_or_else(|| status.to_string().into()))
-        }
-        Some(_) => None,
-        // Refused without an answer.
-        None => fault,
-    }
-}
-
-/// Whether a status is an error: 5xx for both sides, 4xx for the client's alone.
-pub(super) const fn is_error(status: u16, direction: Direction) -> bool {
-    match direction {
-        Direction::Ingress => status >= 500,
-        Direction::Egress => status >= 400,
-    }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::span::record::Fault;
 use crate::span::record::{MAX_TEXT, fixture, text};
 
 fn convert(record: &Record) -> SpanData {

@@ -5,23 +5,30 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use super::State;
 use crate::proxy::witness::Witness;
 
-/// What has been seen of a stream.
+/// What has been seen of a connection.
 #[derive(Default)]
 pub(super) struct Seen {
     /// Notified after every read. Who is woken runs after the engine has dealt with what it
     /// read: both are tasks of one thread.
     pub(super) changed: Notify,
-    /// Whether any byte has come.
-    pub(super) came: Cell<bool>,
+    reads: Cell<u64>,
 }
 
-impl Witness for Rc<Seen> {
+impl Seen {
+    /// How often bytes have come.
+    pub(super) const fn reads(&self) -> u64 {
+        self.reads.get()
+    }
+}
+
+impl Witness for Rc<State> {
     fn read(&self, bytes: usize) {
         if bytes > 0 {
-            self.came.set(true);
+            self.seen.reads.set(self.seen.reads.get() + 1);
         }
-        self.changed.notify_waiters();
+        self.seen.changed.notify_waiters();
     }
 }

@@ -1,0 +1,84 @@
+//! What comes on a stream, as a body.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+use http::header;
+use http_body::{Body, Frame, SizeHint};
+
+/// A stream's data and trailers. Data that was taken may be sent anew by the peer: flow control
+/// follows the reader, so nothing is buffered beyond a window (RFC 9113, section 5.2).
+pub struct Frames {
+    stream: RecvStream,
+    /// `content-length`, which the engine holds the peer to.
+    length: Option<u64>,
+    data_done: bool,
+}
+
+impl Frames {
+    /// The body behind a head with these fields.
+    pub fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
+        let length = if stream.is_end_stream() {
+            Some(0)
+        } else {
+            headers.get(header::CONTENT_LENGTH).and_then(parsed)
+        };
+        Self {
+            stream,
+            length,
+            data_done: false,
+        }
+    }
+
+    /// The stream itself, whose frames mean something else from here on.
+    pub fn into_inner(self) -> RecvStream {
+        self.stream
+    }
+}
+
+fn parsed(value: &header::HeaderValue) -> Option<u64> {
+    std::str::from_utf8(value.as_bytes()).ok()?.parse().ok()
+}
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let this = self.get_mut();
+        if !this.data_done {
+            match ready!(this.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Fails only for more than was received.
+                    let _ = this.stream.flow_control().release_capacity(data.len());
+                    if let Some(length) = &mut this.length {
+                        *length = length.saturating_sub(data.len() as u64);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => this.data_done = true,
+            }
+        }
+        let trailers = ready!(this.stream.poll_trailers(cx));
+        Poll::Ready(match trailers {
+            Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}
