@@ -129,7 +129,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connect,
         Self::ConnectTimeout,
         Self::Tls,
@@ -141,6 +141,7 @@ impl Fault {
         Self::HeadTooLarge,
         Self::MethodNotAllowed,
         Self::BadTarget,
+        Self::ClientCertificate,
         Self::Internal,
     ];
 
