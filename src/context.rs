@@ -3,8 +3,11 @@
 //! Everything here is pure: no clock, no sockets, no tokio.
 
 pub mod baggage;
+pub mod callers;
+pub mod certificate;
 pub mod extract;
 pub mod formats;
+pub mod glob;
 mod hex;
 pub mod ids;
 pub mod ot;

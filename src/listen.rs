@@ -2,11 +2,12 @@
 //!
 //! [`bind`] makes the socket, [`accept`] takes connections off it, and [`handshake`] settles, on
 //! the worker that serves the connection and under one deadline, who calls ([`proxy_protocol`]),
-//! under which encryption ([`tls`]) and in which version of HTTP ([`sniff`]). [`stream`] is what
+//! under which encryption ([`tls`]), with whose certificate ([`client_auth`]) and in which version of HTTP ([`sniff`]). [`stream`] is what
 //! comes out, and [`tls_client`] the same encryption towards upstreams.
 
 pub mod accept;
 pub mod bind;
+pub mod client_auth;
 pub mod handshake;
 pub mod pem;
 pub mod proxy_protocol;

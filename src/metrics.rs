@@ -23,6 +23,7 @@ mod series;
 pub mod shard;
 mod table;
 mod text;
+mod verdicts;
 
 pub use exposition::Exposition;
 pub use labels::{Decision, MethodClass, Refusal, RequestRefusal};

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod body;
+pub mod caller;
 pub mod connection;
 pub mod describe;
 pub mod exchange;
@@ -22,6 +23,7 @@ pub mod service;
 pub mod settings;
 pub mod target;
 pub mod trace;
+pub mod trace_id_header;
 pub mod trailers;
 pub mod tunnel;
 pub mod upstream;

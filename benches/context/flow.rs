@@ -2,13 +2,14 @@
 //! head, shared by the benchmark and by the test that counts allocations and instructions.
 
 use http::HeaderName;
+use tracegate::context::callers::{Caller, Callers};
 use tracegate::context::extract::Inbound;
 use tracegate::context::formats::Fields;
 use tracegate::context::ids::Flags;
 use tracegate::context::propagation::Propagation;
 use tracegate::context::traceparent::{LEN, TraceParent};
 use tracegate::context::tracestate::{Outgoing, TraceState};
-use tracegate::context::trust::{Caller, Policy, Rule, Trust};
+use tracegate::context::trust::{Policy, Rule, Trust};
 use tracegate::sample::cap::Nanos;
 use tracegate::sample::decision::{Decision, Parent};
 use tracegate::sample::generator::IdGenerator;
@@ -38,7 +39,7 @@ pub const NAMES: [&str; 12] = [
 /// A worker's share of the pipeline.
 pub struct Flow {
     policy: Policy,
-    caller: Caller,
+    caller: Caller<'static>,
     pub sampler: Sampler,
     pub ids: IdGenerator,
     propagation: Propagation,
@@ -67,7 +68,10 @@ impl Flow {
         let network = "127.0.0.0/8".parse().expect("a network");
         let other = "10.0.0.0/8".parse().expect("a network");
         let rule = |cidr, trust| Rule {
-            cidrs: vec![cidr],
+            from: Callers {
+                cidrs: vec![cidr],
+                ..Callers::default()
+            },
             trust,
         };
         let rate = PerMillion::new(per_million).expect("at most a million");
@@ -78,6 +82,7 @@ impl Flow {
             },
             caller: Caller {
                 address: Some([127, 0, 0, 1].into()),
+                ..Caller::default()
             },
             sampler: Sampler::new(
                 &Settings {
@@ -97,7 +102,7 @@ impl Flow {
         let fields = Carried(traceparent);
         let inbound = Inbound::read(&fields, self.propagation.extract()).valid();
         let inbound = inbound.map(|context| context.parent);
-        let trust = self.policy.judge(&self.caller);
+        let trust = self.policy.judge(&self.caller).trust;
         let kept = match (inbound, trust) {
             (None, _) | (_, Trust::Drop) => None,
             (Some(parent), trust) => Some((parent, trust == Trust::Full)),

@@ -10,6 +10,7 @@ use super::StartError;
 use crate::access_log::Mode;
 use crate::admin::settings as admin;
 use crate::config::{Config, Listener};
+use crate::listen::client_auth::Authorities;
 use crate::listen::settings::Bind;
 use crate::listen::tls;
 use crate::proxy::listener::Plan;
@@ -66,16 +67,20 @@ fn plan(listener: &Listener, sampler: &Arc<Sampler>, access_log: Mode) -> Result
         listener: listener.listen.name.to_string(),
         error,
     };
-    let tls = match &listener.listen.tls {
+    let (tls, clients) = match &listener.listen.tls {
         Some(settings) => {
-            Some(tls::server_config(settings, listener.listen.protocol).map_err(fault)?)
+            let clients = Authorities::load(&settings.client_auth).map_err(fault)?;
+            let protocol = listener.listen.protocol;
+            let tls = tls::server_config(settings, protocol, clients.as_ref()).map_err(fault)?;
+            (Some(tls), clients)
         }
-        None => None,
+        None => (None, None),
     };
     Ok(Plan {
         listen: listener.listen.clone(),
         proxy: listener.proxy.clone(),
         tls,
+        clients,
         upstream_tls: UpstreamTls::load(&listener.proxy.upstream).map_err(fault)?,
         sampler: Arc::clone(sampler),
         access_log,

@@ -10,7 +10,10 @@ mod listener;
 mod metrics;
 mod propagation;
 mod server;
+mod tls;
+mod trace_id_header;
 mod tracing;
+mod trust;
 mod upstream;
 
 use std::path::PathBuf;

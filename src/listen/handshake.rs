@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio_rustls::TlsAcceptor;
 
 use super::accept::Accepted;
@@ -36,6 +37,20 @@ pub struct Established {
     pub local: Option<SocketAddr>,
     /// Whether it is encrypted.
     pub tls: bool,
+    /// The chain the caller presented, its own certificate first; empty if it presented none. It
+    /// has the private key, also on a resumed session; whether the chain verifies wasn't asked.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// Whose process connected, on unix sockets.
+    pub credentials: Option<Credentials>,
+}
+
+/// The process at the other end of a unix socket, when it connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
 }
 
 /// Why a connection never got to its first request. Few and fixed, so that they can be a label.
@@ -109,6 +124,7 @@ async fn settle(
         tracing::debug!(%error, "connection could not be registered");
         Refused::Closed
     })?;
+    let credentials = credentials(&plain);
     let mut plain = Prefixed::new(plain);
     let client = client(&mut plain, peer, settings).await?;
     let (mut stream, negotiated) = match tls {
@@ -125,12 +141,14 @@ async fn settle(
         return Err(Refused::ProtocolRefused);
     }
     Ok(Established {
-        stream,
         version,
         client,
         peer,
         local,
         tls: tls.is_some(),
+        certificates: certificates(stream.get_ref()),
+        stream,
+        credentials,
     })
 }
 
@@ -181,6 +199,25 @@ async fn encrypt(
         }
     });
     Ok((Prefixed::new(Stream::ServerTls(stream)), version))
+}
+
+fn certificates(stream: &Stream) -> Vec<CertificateDer<'static>> {
+    match stream {
+        Stream::ServerTls(stream) => stream.get_ref().1.peer_certificates(),
+        _ => None,
+    }
+    .map_or_else(Vec::new, <[_]>::to_vec)
+}
+
+fn credentials(plain: &Plain) -> Option<Credentials> {
+    let Plain::Unix(socket) = plain else {
+        return None;
+    };
+    let peer = socket.peer_cred().ok()?;
+    Some(Credentials {
+        uid: peer.uid(),
+        gid: peer.gid(),
+    })
 }
 
 /// Whether a listener of this protocol takes that version.

@@ -58,6 +58,25 @@ pub struct TlsSettings {
     pub min_version: TlsVersion,
     /// Certificates; SNI picks, the first is the default.
     pub certificates: Vec<CertificateFiles>,
+    /// Whether callers are asked for certificates.
+    pub client_auth: ClientAuth,
+}
+
+/// Whether callers are asked for certificates, and the file of the authorities that issue them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They aren't.
+    None,
+    /// They may present one.
+    Request {
+        /// Trusted certificates in PEM.
+        ca_file: PathBuf,
+    },
+    /// They must present one, and it must verify.
+    Require {
+        /// Trusted certificates in PEM.
+        ca_file: PathBuf,
+    },
 }
 
 /// TLS versions offered.

@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{ServerConfig, SignatureScheme, SupportedProtocolVersion};
 
+use super::client_auth::{Authorities, Possession};
 pub use super::pem::TlsError;
 use super::pem::{certified_key, provider};
 use super::settings::{Protocol, TlsSettings, TlsVersion};
@@ -19,7 +20,8 @@ pub const HTTP2: &[u8] = b"h2";
 /// ALPN name of HTTP/1.1.
 pub const HTTP1: &[u8] = b"http/1.1";
 
-/// Builds what a listener's handshakes need; call it again when files change.
+/// Builds what a listener's handshakes need; call it again when files change. `clients` is what
+/// [`Authorities::load`] made of `settings.client_auth`.
 ///
 /// Sessions are resumed by tickets alone: their keys live in the returned value and rotate, and
 /// no cache grows with callers or is locked by them.
@@ -29,6 +31,7 @@ pub const HTTP1: &[u8] = b"http/1.1";
 pub fn server_config(
     settings: &TlsSettings,
     protocol: Protocol,
+    clients: Option<&Arc<Authorities>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
     let certificates = settings
@@ -39,11 +42,16 @@ pub fn server_config(
     if certificates.is_empty() {
         return Err(TlsError::NoCertificate);
     }
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions(settings.min_version))
-        .map_err(|error| unsupported(&error))?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(BySni { certificates }));
+        .map_err(|error| unsupported(&error))?;
+    let builder = match clients {
+        Some(authorities) => {
+            builder.with_client_cert_verifier(Arc::new(Possession(Arc::clone(authorities))))
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(BySni { certificates }));
     config.alpn_protocols = alpn(protocol).iter().map(|name| name.to_vec()).collect();
     config.ticketer = Ticketer::new().map_err(|error| unsupported(&error))?;
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -110,6 +110,8 @@ labels! {
         BadRequest = "bad_request",
         /// 400: the target can't be forwarded.
         BadTarget = "bad_target",
+        /// 403: the certificate a caller must have doesn't verify.
+        ClientCertificate = "client_certificate",
         /// 405: CONNECT where it isn't allowed.
         MethodNotAllowed = "method_not_allowed",
         /// 408: the head didn't arrive in time.

@@ -10,6 +10,7 @@ use super::labels::Label;
 use super::series::Key;
 use super::shard::{Counters, ListenerShard, Shard};
 use super::table::Total;
+use super::verdicts::Verdicts;
 use crate::span::record::Direction;
 
 type Listeners<'a> = &'a [(Arc<str>, Direction)];
@@ -94,11 +95,10 @@ pub(super) fn listeners(exposition: &mut Exposition, registry: &Registry) {
         "reason",
         |l| &l.requests_refused,
     );
-    all.labelled(
+    all.verdicts(
         "tracegate_trust_verdicts",
-        "Callers judged, by what their trace context may do.",
-        "trust",
-        |l| &l.trust_verdicts,
+        "Callers judged, by what their trace context may do and the number of the trust rule that \
+         said so.",
     );
     all.labelled(
         "tracegate_sampling_decisions",
@@ -185,6 +185,22 @@ impl<'a> All<'a> {
                     .map(|l| pick(l).get(label))
                     .sum();
                 family.sample(&[("listener", listener), (key, label.as_str())], total);
+            }
+        }
+    }
+
+    fn verdicts(&mut self, name: &str, help: &str) {
+        let (listeners, shards) = (self.listeners, self.shards);
+        let family = self.exposition.counter(name, help);
+        for (index, (listener, _)) in listeners.iter().enumerate() {
+            let counted = shards.iter().filter_map(|shard| shard.listeners.get(index));
+            for ((rule, trust), total) in Verdicts::total(counted.map(|l| &l.trust_verdicts)) {
+                let labels = [
+                    ("listener", &**listener),
+                    ("trust", trust),
+                    ("rule", &*rule),
+                ];
+                family.sample(&labels, total);
             }
         }
     }

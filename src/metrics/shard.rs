@@ -9,8 +9,9 @@ use std::time::Instant;
 use super::labels::{Decision, Label, Refusal, RequestRefusal};
 use super::series::{Call, Key};
 use super::table::{Keys, Table};
+use super::verdicts::Verdicts;
 use crate::context::ids::{SpanId, TraceId};
-use crate::context::trust::Trust;
+use crate::context::trust::Verdict;
 use crate::span::known_rpc::KnownMethods;
 
 /// The counters of one worker.
@@ -29,7 +30,7 @@ pub struct ListenerShard {
     pub(super) connections_accepted: AtomicU64,
     pub(super) connections_refused: Counters<Refusal, { Refusal::COUNT }>,
     pub(super) requests_refused: Counters<RequestRefusal, { RequestRefusal::COUNT }>,
-    pub(super) trust_verdicts: Counters<Trust, 3>,
+    pub(super) trust_verdicts: Verdicts,
     pub(super) sampling: Counters<Decision, { Decision::COUNT }>,
     pub(super) context_restarted: AtomicU64,
     pub(super) upstream_connections: AtomicU64,
@@ -80,7 +81,7 @@ impl ListenerShard {
             connections_accepted: AtomicU64::default(),
             connections_refused: Counters::default(),
             requests_refused: Counters::default(),
-            trust_verdicts: Counters::default(),
+            trust_verdicts: Verdicts::default(),
             sampling: Counters::default(),
             context_restarted: AtomicU64::default(),
             upstream_connections: AtomicU64::default(),
@@ -132,7 +133,7 @@ impl ListenerShard {
     }
 
     /// A caller was judged.
-    pub fn trust(&self, verdict: Trust) {
+    pub fn trust(&self, verdict: Verdict) {
         self.trust_verdicts.add(verdict);
     }
 

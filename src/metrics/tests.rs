@@ -8,7 +8,7 @@ use self::reader::Read;
 use super::labels::{Label, Version};
 use super::*;
 use crate::context::ids::{SpanId, TraceId};
-use crate::context::trust::Trust;
+use crate::context::trust::{Trust, Verdict};
 use crate::span::error_type::Ended;
 use crate::span::record::{Fault, Outcome};
 
@@ -79,7 +79,12 @@ fn exercise(registry: &Registry) {
             RequestRefusal::ALL
                 .iter()
                 .for_each(|why| listener.request_refused(*why));
-            Trust::ALL.iter().for_each(|trust| listener.trust(*trust));
+            for (trust, rule) in Trust::ALL.iter().zip([None, Some(3), Some(63)]) {
+                listener.trust(Verdict {
+                    trust: *trust,
+                    rule,
+                });
+            }
             Decision::ALL
                 .iter()
                 .for_each(|decision| listener.sampling(*decision));
@@ -128,6 +133,19 @@ fn workers_are_summed() {
     exercise(&registry);
     let read = Read::strictly(&registry.render(Format::Text), Format::Text).unwrap();
     let public = ("listener", "public");
+    for (labels, count) in [
+        ([public, ("trust", "drop"), ("rule", "default")], Some(2.0)),
+        ([public, ("trust", "ids"), ("rule", "default")], Some(0.0)),
+        ([public, ("trust", "ids"), ("rule", "3")], Some(2.0)),
+        ([public, ("trust", "full"), ("rule", "63")], Some(2.0)),
+        ([public, ("trust", "full"), ("rule", "0")], None),
+    ] {
+        assert_eq!(
+            read.get("tracegate_trust_verdicts_total", &labels),
+            count,
+            "{labels:?}"
+        );
+    }
     for (name, label, count) in [
         ("tracegate_context_restarted_total", None, 2.0),
         ("tracegate_connections_accepted_total", None, 2.0),
@@ -135,11 +153,6 @@ fn workers_are_summed() {
         ("tracegate_upstream_connect_errors_total", None, 2.0),
         ("tracegate_upstream_retries_total", None, 2.0),
         ("tracegate_panics_total", None, 2.0),
-        (
-            "tracegate_trust_verdicts_total",
-            Some(("trust", "ids")),
-            2.0,
-        ),
         (
             "tracegate_sampling_decisions_total",
             Some(("decision", "capped")),

@@ -15,6 +15,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::activity::{Activity, Overdue, overdue};
 use super::body::Incoming;
+use super::caller::Caller;
 use super::forwarded::Teller;
 use super::http2::serve::Served;
 use super::listener::{Listener, Slot};
@@ -22,7 +23,6 @@ use super::relay::{self, Relay};
 use super::service::{self, Asked};
 use super::witness::Witnessed;
 use super::worker::{Guards, Worker};
-use crate::context::trust::Caller;
 use crate::lifecycle::Wait;
 use crate::listen::accept::{Accepted, Socket};
 use crate::listen::handshake::{self, Established, Refused};
@@ -90,7 +90,7 @@ async fn run(
     worker: Rc<Worker>,
     slot: Rc<Slot>,
     listener: &Rc<Listener>,
-    established: Established,
+    mut established: Established,
     guards: Guards,
 ) {
     let http2 = established.version == sniff::Version::Http2;
@@ -98,9 +98,7 @@ async fn run(
     let connection = Rc::new(Connection {
         worker,
         slot,
-        caller: Caller {
-            address: established.client,
-        },
+        caller: Caller::of(&mut established),
         peer: established.peer,
         local: established.local,
         tls: established.tls,

@@ -209,6 +209,7 @@ impl Exchange {
             Fault::BadRequest => RequestRefusal::BadRequest,
             Fault::HeadTooLarge => RequestRefusal::HeadTooLarge,
             Fault::BadTarget => RequestRefusal::BadTarget,
+            Fault::ClientCertificate => RequestRefusal::ClientCertificate,
             Fault::MethodNotAllowed => RequestRefusal::MethodNotAllowed,
             _ => RequestRefusal::Internal,
         };

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::HeaderName;
 use rustls::ServerConfig;
 
 use super::settings::Settings;
@@ -11,6 +12,7 @@ use super::upstream::Upstream;
 use super::upstream::connect::UpstreamTls;
 use crate::access_log::Mode;
 use crate::listen;
+use crate::listen::client_auth::Authorities;
 use crate::metrics::shard::ListenerShard;
 use crate::sample::sampler::Sampler;
 
@@ -23,6 +25,8 @@ pub struct Plan {
     pub proxy: Settings,
     /// TLS towards callers.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Whose certificates callers may present.
+    pub clients: Option<Arc<Authorities>>,
     /// TLS towards the upstream.
     pub upstream_tls: Option<Arc<UpstreamTls>>,
     /// Decides for all workers.
@@ -39,6 +43,10 @@ pub struct Listener {
     pub settings: Settings,
     /// TLS towards callers.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Whose certificates callers may present.
+    pub clients: Option<Arc<Authorities>>,
+    /// Name of the response field that tells the trace id.
+    pub trace_id_header: Option<Rc<HeaderName>>,
     /// Decides.
     pub sampler: Arc<Sampler>,
     /// Which requests are logged.
@@ -95,6 +103,14 @@ impl Listener {
             listen: plan.listen.clone(),
             settings: plan.proxy.clone(),
             tls: plan.tls.clone(),
+            clients: plan.clients.clone(),
+            // A copy of its own: clones of one name share a count that workers would fight over.
+            trace_id_header: plan
+                .proxy
+                .trace_id_header
+                .as_ref()
+                .and_then(|name| HeaderName::from_bytes(name.as_str().as_bytes()).ok())
+                .map(Rc::new),
             sampler: Arc::clone(&plan.sampler),
             access_log: plan.access_log,
             upstream,

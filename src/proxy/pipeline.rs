@@ -36,7 +36,10 @@ pub fn request(
     exchange: &mut Exchange,
 ) -> Result<(Wanted, Traced), Fault> {
     exchange.identify(connection, listener, line, headers);
-    let admitted = admit(line, headers, listener, connection.http2);
+    let admitted = connection
+        .caller
+        .admit(listener)
+        .and_then(|()| admit(line, headers, listener, connection.http2));
     let traced = trace::judge(connection, listener, line, headers, exchange);
     exchange.log(connection, listener, line, headers);
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
@@ -109,6 +112,9 @@ pub fn response(
     let settled = framing::settle_response(headers, look.plain);
     let switched = hop::strip_response(headers, look);
     trace::answered(traced, headers);
+    if let Some(told) = &traced.told {
+        told.tell(headers);
+    }
     exchange.answered(status, headers);
     exchange.record(|record| record.resends = resends);
     exchange.spoke(match spoken {

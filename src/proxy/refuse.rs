@@ -26,6 +26,8 @@ pub const fn status(fault: Fault) -> StatusCode {
     match fault {
         Fault::BadRequest | Fault::BadTarget => StatusCode::BAD_REQUEST,
         Fault::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        // 401 would have to offer a way to authenticate; there is none in HTTP.
+        Fault::ClientCertificate => StatusCode::FORBIDDEN,
         Fault::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Fault::Connect => StatusCode::SERVICE_UNAVAILABLE,
         Fault::ConnectTimeout | Fault::ResponseHeaderTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -44,6 +46,7 @@ pub const fn grpc_status(fault: Fault) -> u16 {
     match fault {
         Fault::BadRequest | Fault::BadTarget | Fault::Internal => 13,
         Fault::HeadTooLarge => 8,
+        Fault::ClientCertificate => 16,
         Fault::MethodNotAllowed => 12,
         Fault::ResponseHeaderTimeout => 4,
         Fault::ConnectTimeout
@@ -95,6 +98,7 @@ pub const fn text(fault: Fault) -> &'static str {
         Fault::BadRequest => "tracegate: malformed request",
         Fault::HeadTooLarge => "tracegate: too many header fields",
         Fault::MethodNotAllowed => "tracegate: CONNECT is not allowed here",
+        Fault::ClientCertificate => "tracegate: the client certificate doesn't verify",
         Fault::BadTarget => "tracegate: expected one valid Host and a target that can be forwarded",
         Fault::Internal => "tracegate: internal error",
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::context::propagation::Propagation;
 use crate::context::trust;
@@ -24,6 +24,8 @@ pub struct Settings {
     pub forwarded: Forwarded,
     /// Whether CONNECT is forwarded.
     pub allow_connect: bool,
+    /// Field of responses that tells trusted callers the trace id; `None`: nobody is told.
+    pub trace_id_header: Option<HeaderName>,
     /// Where requests go.
     pub upstream: UpstreamSettings,
     /// Whether context leaves.

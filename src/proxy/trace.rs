@@ -9,6 +9,7 @@ use super::exchange::Exchange;
 use super::head::{Head, Line};
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
+use super::trace_id_header::Told;
 use crate::context::baggage::Verdict;
 use crate::context::extract::{Context, Inbound};
 use crate::context::formats::{Fields, Format};
@@ -29,12 +30,14 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// What was decided about a request's context, as far as its answer needs to know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Traced {
     /// The caller's trust.
     pub trust: Trust,
     /// Whether context is stripped from the answer's trailers.
     pub strip_trailers: bool,
+    /// The trace id, for callers that may know it; `None` if nobody may.
+    pub told: Option<Box<Told>>,
 }
 
 /// Judges what the caller brought, decides sampling, and leaves exactly our own context on the
@@ -47,12 +50,14 @@ pub fn judge(
     exchange: &mut Exchange,
 ) -> Traced {
     let settings = &listener.settings;
-    let trust = settings.trust.judge(&connection.caller);
-    listener.counters.trust(trust);
+    let verdict = connection.caller.judge(listener);
+    let trust = verdict.trust;
+    listener.counters.trust(verdict);
     let leaves_nothing = settings.propagate == Propagate::None;
-    let traced = Traced {
+    let mut traced = Traced {
         trust,
         strip_trailers: leaves_nothing || trust != Trust::Full,
+        told: Told::nothing(listener),
     };
 
     let inbound = Inbound::read(&Carried(&*headers), settings.propagation.extract());
@@ -85,6 +90,11 @@ pub fn judge(
         None => Outgoing::fresh(decision.ot),
     };
     let outgoing = outgoing(connection, listener, parent, trusted, &decision);
+    if let (Some(told), Some(on)) = (&mut traced.told, &outgoing)
+        && trust != Trust::Drop
+    {
+        told.learn(on.trace_id);
+    }
     let recorded = outgoing.filter(|_| decision.sampled && connection.worker.records());
     let tracestate = recorded.and_then(|_| match change {
         Outgoing::Keep => describe::field(headers, &TRACESTATE),
@@ -256,6 +266,9 @@ impl<H: Head> Fields for Carried<'_, H> {
 pub fn answered(traced: &Traced, headers: &mut impl Head) {
     const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
     const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+    if let Some(told) = &traced.told {
+        told.strip(headers);
+    }
     if traced.trust != Trust::Drop {
         return;
     }

@@ -1,6 +1,7 @@
 //! Matching of [`Glob`]s.
 
 use super::settings::Glob;
+use crate::context::glob::matches;
 
 impl Glob {
     /// Whether the whole text matches, byte for byte.
@@ -19,37 +20,6 @@ impl Glob {
             pattern.eq_ignore_ascii_case(byte)
         })
     }
-}
-
-fn matches(pattern: &[u8], text: &[u8], same: impl Fn(&u8, &u8) -> bool) -> bool {
-    let (mut at, mut seen) = (0, 0);
-    // Behind the last `*`, and how much text that star has swallowed up to now. An earlier star
-    // never needs another try: the shortest it can take leaves the most for the later ones.
-    let mut star = None;
-    while let Some(byte) = text.get(seen) {
-        match pattern.get(at) {
-            Some(b'*') => {
-                at += 1;
-                star = Some((at, seen));
-                if at == pattern.len() {
-                    return true;
-                }
-            }
-            Some(wanted) if same(wanted, byte) => {
-                at += 1;
-                seen += 1;
-            }
-            _ => {
-                let Some((behind, swallowed)) = star else {
-                    return false;
-                };
-                at = behind;
-                seen = swallowed + 1;
-                star = Some((behind, seen));
-            }
-        }
-    }
-    pattern.iter().skip(at).all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]

@@ -121,13 +121,15 @@ pub enum Fault {
     MethodNotAllowed,
     /// Request refused: the target can't be forwarded.
     BadTarget,
+    /// The caller's certificate, which is required, doesn't verify.
+    ClientCertificate,
     /// A fault of our own.
     Internal,
 }
 
 impl Fault {
     /// Every fault, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connect,
         Self::ConnectTimeout,
         Self::Tls,
@@ -139,6 +141,7 @@ impl Fault {
         Self::HeadTooLarge,
         Self::MethodNotAllowed,
         Self::BadTarget,
+        Self::ClientCertificate,
         Self::Internal,
     ];
 
@@ -156,6 +159,7 @@ impl Fault {
             Self::HeadTooLarge => "head_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BadTarget => "bad_target",
+            Self::ClientCertificate => "client_certificate",
             Self::Internal => "internal_error",
         }
     }

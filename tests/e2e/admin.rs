@@ -283,16 +283,14 @@ fn the_metrics_count_what_happened() {
         [requests("200"), requests("404"), requests("503")],
         [2, 1, 1]
     );
-    let verdicts = |trust| {
+    let verdicts = |trust, rule| {
         scrape.get(
             "tracegate_trust_verdicts_total",
-            &[listener, ("trust", trust)],
+            &[listener, ("trust", trust), ("rule", rule)],
         )
     };
-    assert_eq!(
-        [verdicts("drop"), verdicts("ids"), verdicts("full")],
-        [3, 0, 1]
-    );
+    let default = ["drop", "ids", "full"].map(|trust| verdicts(trust, "default"));
+    assert_eq!((default, verdicts("full", "0")), ([3, 0, 0], 1));
     assert_eq!(
         scrape.get("tracegate_context_restarted_total", &[listener]),
         1

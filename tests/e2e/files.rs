@@ -98,10 +98,13 @@ impl Authority {
     /// Issues a certificate for these DNS names or addresses.
     pub fn issue(&self, names: &[&str]) -> Issued {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        self.sign(CertificateParams::new(names).expect("names"))
+    }
+
+    /// Issues any certificate.
+    pub fn sign(&self, params: CertificateParams) -> Issued {
         let key = KeyPair::generate().expect("a key");
-        let certificate = CertificateParams::new(names)
-            .and_then(|params| params.signed_by(&key, &self.0))
-            .expect("a certificate");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         Issued {
             cert: certificate.pem(),
             key: key.serialize_pem(),

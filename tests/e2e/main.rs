@@ -48,6 +48,8 @@ mod smoke;
 mod smuggling;
 mod sockets;
 mod tls;
+mod trace_id_header;
+mod trust;
 mod untrusted;
 mod upgrade;
 mod w3c;

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::caller::{Caller, Speaks};
 use super::files::Authority;
 
-fn provider() -> Arc<CryptoProvider> {
+pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 

@@ -13,10 +13,13 @@ use crate::config::address::{mask, show_admin_bind, show_listener_bind, show_ups
 use crate::config::resolve::{API_VERSION, KIND};
 use crate::config::values::{show_duration, show_size};
 use crate::config::{Config, Listener};
+use crate::context::callers::{Callers, ClientCert, UnixPeers};
 use crate::context::formats::Format;
 use crate::context::trust::{Policy, Trust};
 use crate::export::settings::{Compression, Otlp, Settings as Export, Sink, Transport};
-use crate::listen::settings::{CertificateFiles, Limits, Protocol, TlsSettings, TlsVersion};
+use crate::listen::settings::{
+    CertificateFiles, ClientAuth, Limits, Protocol, TlsSettings, TlsVersion,
+};
 use crate::proxy::settings::{Forwarded, Orphans, Propagate, UpstreamProtocol, UpstreamSettings};
 use crate::sample::settings::{Action, RatioRule, Rule, Settings as Sampling, UnsampledRoot};
 use crate::span::record::Direction;
@@ -224,6 +227,7 @@ fn listener(listener: &Listener) -> Value {
             Forwarded::Off => "off",
         },
         "allowConnect": proxy.allow_connect,
+        "traceIdHeader": proxy.trace_id_header.as_ref().map(ToString::to_string),
         "upstream": upstream(&proxy.upstream),
         "span": {
             "capture": {"requestHeaders": [], "responseHeaders": []},
@@ -244,14 +248,20 @@ fn listener(listener: &Listener) -> Value {
 fn tls(tls: &TlsSettings) -> Value {
     let certificate =
         |files: &CertificateFiles| json!({"certFile": files.cert_file, "keyFile": files.key_file});
-    json!({
+    let (asked, ca_file) = match &tls.client_auth {
+        ClientAuth::None => ("none", None),
+        ClientAuth::Request { ca_file } => ("request", Some(ca_file)),
+        ClientAuth::Require { ca_file } => ("require", Some(ca_file)),
+    };
+    present(json!({
         "minVersion": match tls.min_version {
             TlsVersion::V1_2 => "1.2",
             TlsVersion::V1_3 => "1.3",
         },
         "certificates": tls.certificates.iter().map(certificate).collect::<Vec<_>>(),
-        "clientAuth": "none",
-    })
+        "clientCAFile": ca_file,
+        "clientAuth": asked,
+    }))
 }
 
 fn trust(policy: &Policy) -> Value {
@@ -264,11 +274,36 @@ fn trust(policy: &Policy) -> Value {
         .rules
         .iter()
         .map(|rule| {
-            let cidrs: Vec<_> = rule.cidrs.iter().map(ToString::to_string).collect();
-            json!({"from": {"cidrs": cidrs}, "as": word(rule.trust)})
+            let from = callers(&rule.from);
+            json!({"from": from, "as": word(rule.trust)})
         })
         .collect();
     json!({"default": word(policy.default), "rules": rules})
+}
+
+fn callers(from: &Callers) -> Value {
+    let cidrs: Vec<_> = from.cidrs.iter().map(ToString::to_string).collect();
+    let certificate = |wanted: &ClientCert| {
+        present(json!({
+            "commonNames": given(&wanted.common_names),
+            "groups": given(&wanted.groups),
+            "dnsSANs": given(&wanted.dns_sans),
+            "uriSANs": given(&wanted.uri_sans),
+        }))
+    };
+    let process = |wanted: &UnixPeers| {
+        present(json!({"uids": given(&wanted.uids), "gids": given(&wanted.gids)}))
+    };
+    present(json!({
+        "cidrs": given(&cidrs),
+        "clientCert": from.client_cert.as_ref().map(certificate),
+        "unixPeer": from.unix_peer.as_ref().map(process),
+    }))
+}
+
+/// A list, unless it is empty.
+fn given<T>(list: &[T]) -> Option<&[T]> {
+    (!list.is_empty()).then_some(list)
 }
 
 fn upstream(upstream: &UpstreamSettings) -> Value {

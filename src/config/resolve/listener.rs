@@ -1,22 +1,19 @@
 //! `listeners`: sockets and pipelines.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::config::reader::{Field, Map};
-use crate::config::{Listener, address, files, values};
+use crate::config::{Listener, address, values};
 use crate::context::propagation::Propagation;
-use crate::context::trust::{Policy, Rule, Trust};
-use crate::listen::settings::{
-    Bind, CertificateFiles, Limits, Protocol, Settings, TlsSettings, TlsVersion,
-};
+use crate::listen::settings::{Bind, Limits, Protocol, Settings};
 use crate::proxy::settings::{Forwarded, Orphans, Propagate};
 use crate::span::record::Direction;
 
 use super::server::Bound;
-use super::upstream;
+use super::trust::Reach;
+use super::{tls, trace_id_header, trust, upstream};
 
 const MOST_LISTENERS: usize = 256;
 
@@ -68,12 +65,18 @@ fn read<'a>(
         .map()
         .map_or_else(Vec::new, |from| cidrs(&from.get("from").required()));
     let tls_field = map.get("tls");
-    let tls = tls_field.map().map(|map| tls(&map));
-    let trust = trust(&map.get("trust").map_or_empty(), direction);
+    let tls = tls::read(&tls_field);
+    let reach = Reach {
+        direction,
+        bind: bind.as_ref(),
+        no_certificates: tls.no_certificates,
+    };
+    let trust = trust::read(&map.get("trust").map_or_empty(), &reach);
     let limits = limits(&map.get("limits").map_or_empty());
     let known_rpc_methods = span(&map.get("span").map_or_empty());
     let forwarded = forwarded(&map.get("forwarded"));
     let allow_connect = map.get("allowConnect").boolean().unwrap_or(false);
+    let trace_id_header = map.get("traceIdHeader").read(trace_id_header::read);
     let propagate = map
         .get("propagate")
         .one_of(&[("w3c", Propagate::W3c), ("none", Propagate::None)], &[]);
@@ -81,9 +84,9 @@ fn read<'a>(
     let upstream = upstream::read(&map.get("upstream").required());
     not_yet(&map);
     // TLS that couldn't be read must not become cleartext.
-    let tls = match (tls_field.is_present(), tls) {
+    let tls = match (tls_field.is_present(), tls.settings) {
         (false, _) => None,
-        (true, tls) => Some(tls??),
+        (true, tls) => Some(tls?),
     };
     let name = name?;
     Some(Listener {
@@ -101,6 +104,7 @@ fn read<'a>(
             trust,
             forwarded,
             allow_connect,
+            trace_id_header,
             upstream: upstream?,
             propagate: propagate.unwrap_or(Propagate::W3c),
             propagation,
@@ -149,7 +153,6 @@ fn bind<'a>(map: &Map<'a>, all: &mut Listeners<'a>) -> Option<Bind> {
 
 fn not_yet(map: &Map<'_>) {
     map.get("identity").not_yet();
-    map.get("traceIdHeader").not_yet();
     let routes = map.get("routes");
     if !routes.list().is_empty() {
         routes.not_yet();
@@ -162,76 +165,6 @@ fn cidrs(field: &Field<'_>) -> Vec<IpNet> {
         .iter()
         .filter_map(|item| item.read(values::cidr))
         .collect()
-}
-
-fn tls(map: &Map<'_>) -> Option<TlsSettings> {
-    let min_version = map
-        .get("minVersion")
-        .one_of(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)], &[]);
-    map.get("clientCAFile").not_yet();
-    map.get("clientAuth")
-        .one_of(&[("none", ())], &["request", "require"]);
-    let field = map.get("certificates").required();
-    let items = field.list();
-    if items.is_empty() && field.is_list() {
-        field.fault("expected at least one certificate");
-    }
-    let certificates: Vec<_> = items.iter().map(certificate).collect();
-    Some(TlsSettings {
-        min_version: min_version.unwrap_or(TlsVersion::V1_2),
-        certificates: certificates.into_iter().collect::<Option<_>>()?,
-    })
-}
-
-fn certificate(field: &Field<'_>) -> Option<CertificateFiles> {
-    let map = field.map()?;
-    let cert_file: Option<PathBuf> = files::certificates(&map.get("certFile").required());
-    let key_file = files::private_key(&map.get("keyFile").required());
-    Some(CertificateFiles {
-        cert_file: cert_file?,
-        key_file: key_file?,
-    })
-}
-
-const TRUST: [(&str, Trust); 3] = [
-    ("drop", Trust::Drop),
-    ("ids", Trust::Ids),
-    ("full", Trust::Full),
-];
-
-fn trust(map: &Map<'_>, direction: Direction) -> Policy {
-    let default = map.get("default").one_of(&TRUST, &[]);
-    let default = default.unwrap_or(match direction {
-        Direction::Ingress => Trust::Drop,
-        Direction::Egress => Trust::Full,
-    });
-    let rules = map.get("rules").list();
-    let rules = rules.iter().filter_map(trust_rule).collect();
-    Policy { default, rules }
-}
-
-fn trust_rule(field: &Field<'_>) -> Option<Rule> {
-    let map = field.map()?;
-    let trust = map.get("as").required().one_of(&TRUST, &[]);
-    let from = map.get("from").required().map()?;
-    for later in ["clientCert", "unixPeer"] {
-        from.get(later).not_yet();
-    }
-    let cidrs_field = from.get("cidrs");
-    let other = from.get("clientCert").is_present() || from.get("unixPeer").is_present();
-    let cidrs_field = if other {
-        cidrs_field
-    } else {
-        cidrs_field.required()
-    };
-    let cidrs = cidrs(&cidrs_field);
-    if cidrs_field.is_list() && cidrs_field.list().is_empty() {
-        cidrs_field.fault("expected at least one network");
-    }
-    Some(Rule {
-        cidrs,
-        trust: trust?,
-    })
 }
 
 fn forwarded(field: &Field<'_>) -> Forwarded {

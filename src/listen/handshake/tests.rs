@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
 
-use super::super::settings::{Bind, Limits, TlsSettings, TlsVersion};
+use super::super::settings::{Bind, ClientAuth, Limits, TlsSettings, TlsVersion};
 use super::super::stream::Socket;
 use super::super::testing::Authority;
 use super::super::tls::server_config;
@@ -58,8 +58,9 @@ fn tls(protocol: Protocol) -> (Authority, Arc<ServerConfig>) {
     let settings = TlsSettings {
         min_version: TlsVersion::V1_2,
         certificates: vec![authority.issue(&["localhost"])],
+        client_auth: ClientAuth::None,
     };
-    let config = server_config(&settings, protocol).expect("built");
+    let config = server_config(&settings, protocol, None).expect("built");
     (authority, config)
 }
 

@@ -8,12 +8,13 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 use super::super::testing::{Authority, TempDir};
 use super::super::tls_client::{client_config, server_name};
 use super::*;
-use crate::listen::settings::CertificateFiles;
+use crate::listen::settings::{CertificateFiles, ClientAuth};
 
 fn settings(certificates: &[CertificateFiles]) -> TlsSettings {
     TlsSettings {
         min_version: TlsVersion::V1_2,
         certificates: certificates.to_vec(),
+        client_auth: ClientAuth::None,
     }
 }
 
@@ -121,7 +122,7 @@ async fn sni_picks_the_certificate_and_the_first_is_the_default() {
     let exact = authority.issue(&["api.example.test", "other.test"]);
     let wildcard = authority.issue(&["*.example.test"]);
     let all = [default.clone(), exact.clone(), wildcard.clone()];
-    let server = server_config(&settings(&all), Protocol::Auto).expect("built");
+    let server = server_config(&settings(&all), Protocol::Auto, None).expect("built");
     let client = trusting(&[SignatureScheme::ECDSA_NISTP256_SHA256]);
     for (name, expected) in [
         ("default.test", &default),
@@ -187,7 +188,7 @@ async fn alpn_follows_the_listeners_protocol() {
         (Protocol::Http2, &[HTTP2, HTTP1], Ok(Some(HTTP2))),
         (Protocol::Http2, &[HTTP1], Err(())),
     ] {
-        let server = server_config(&settings(&files), protocol).expect("built");
+        let server = server_config(&settings(&files), protocol, None).expect("built");
         let client = client_config(Some(&authority.ca_file), None, offered).expect("built");
         let caller = handshake(&server, &client, "localhost").await;
         let agreed = caller
@@ -227,7 +228,7 @@ async fn the_lowest_version_is_kept() {
             min_version,
             ..settings(&files)
         };
-        let server = server_config(&settings, Protocol::Auto).expect("built");
+        let server = server_config(&settings, Protocol::Auto, None).expect("built");
         let done = handshake(&server, client, "localhost").await;
         assert_eq!(done.is_ok(), expected, "{min_version:?}");
     }
@@ -237,7 +238,7 @@ async fn the_lowest_version_is_kept() {
 async fn a_session_is_resumed() {
     let authority = Authority::new();
     let files = [authority.issue(&["localhost"])];
-    let server = server_config(&settings(&files), Protocol::Auto).expect("built");
+    let server = server_config(&settings(&files), Protocol::Auto, None).expect("built");
     let client = client_config(Some(&authority.ca_file), None, &[]).expect("built");
     for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
         let caller = handshake(&server, &client, "localhost").await;
@@ -250,7 +251,7 @@ async fn a_session_is_resumed() {
 async fn clients_verify_issuer_and_name() {
     let (ours, other) = (Authority::new(), Authority::new());
     let files = [ours.issue(&["localhost", "127.0.0.1"])];
-    let server = server_config(&settings(&files), Protocol::Auto).expect("built");
+    let server = server_config(&settings(&files), Protocol::Auto, None).expect("built");
     for (authority, name, expected) in [
         (&ours, "localhost", true),
         (&ours, "127.0.0.1", true),
@@ -270,8 +271,8 @@ fn a_key_of_another_certificate_is_found_at_load() {
         key_file: authority.issue(&["other"]).key_file,
         ..authority.issue(&["localhost"])
     };
-    let error =
-        server_config(&settings(slice::from_ref(&files)), Protocol::Auto).expect_err("refused");
+    let error = server_config(&settings(slice::from_ref(&files)), Protocol::Auto, None)
+        .expect_err("refused");
     assert_eq!(
         error.to_string(),
         format!(
@@ -321,9 +322,9 @@ fn files_at_fault_are_named() {
             ),
         ),
     ] {
-        let error = server_config(&settings(&[good.clone(), files]), Protocol::Auto);
+        let error = server_config(&settings(&[good.clone(), files]), Protocol::Auto, None);
         assert_eq!(error.expect_err("refused").to_string(), expected);
     }
-    let none = server_config(&settings(&[]), Protocol::Auto).expect_err("refused");
+    let none = server_config(&settings(&[]), Protocol::Auto, None).expect_err("refused");
     assert!(matches!(none, TlsError::NoCertificate));
 }
