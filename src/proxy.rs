@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod body;
+pub mod capture;
 pub mod connection;
 pub mod describe;
 pub mod exchange;

@@ -1,6 +1,8 @@
 //! Spans: the record a request leaves behind and how it reads in OpenTelemetry's conventions.
 
+pub mod capture;
 pub mod known_rpc;
 pub mod record;
 pub mod redact;
+pub mod routes;
 pub mod semconv;

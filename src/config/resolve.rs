@@ -8,6 +8,7 @@ mod effective;
 mod export;
 mod listener;
 mod server;
+mod span;
 mod tracing;
 mod upstream;
 

@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use http::{HeaderName, Method};
 
+use super::capture;
 use super::head::Head;
 use super::worker::Worker;
 use crate::metrics::labels::{MethodClass, RequestRefusal, StatusClass};
 use crate::metrics::shard::{InFlight, ListenerShard};
+use crate::span::capture::Capture;
 use crate::span::record::{Fault, Outcome, Record};
 
 /// One request being served; ends on drop if nothing ended it before.
@@ -22,6 +24,7 @@ pub struct Exchange {
     start: Instant,
     status: Option<u16>,
     record: Option<Box<Record>>,
+    capture: Option<Arc<Capture>>,
     request_bytes: Option<Rc<Cell<u64>>>,
 }
 
@@ -41,6 +44,7 @@ impl Exchange {
             start,
             status: None,
             record: None,
+            capture: None,
             request_bytes: None,
         }
     }
@@ -50,9 +54,11 @@ impl Exchange {
         self.start
     }
 
-    /// The sampler chose this request: what is known goes into `record`.
-    pub fn sampled(&mut self, record: Box<Record>) {
+    /// The sampler chose this request: what is known goes into `record`, and what `capture` lists
+    /// of the response will.
+    pub fn sampled(&mut self, record: Box<Record>, capture: &Arc<Capture>) {
         self.record = Some(record);
+        self.capture = Some(Arc::clone(capture));
     }
 
     /// Where the request's bytes are counted, if anybody will read the number.
@@ -79,6 +85,7 @@ impl Exchange {
             if record.grpc {
                 record.grpc_status = grpc_status(headers);
             }
+            capture::response(self.capture.as_deref(), headers, record);
         }
     }
 
@@ -95,6 +102,7 @@ impl Exchange {
             && record.grpc
         {
             record.grpc_status = grpc_status(trailers).or(record.grpc_status);
+            capture::response(self.capture.as_deref(), trailers, record);
         }
     }
 

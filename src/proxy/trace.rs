@@ -103,7 +103,7 @@ pub fn judge(
             Outgoing::Keep => describe::field(headers, &TRACESTATE),
             _ => change.value().map(text),
         };
-        exchange.sampled(record);
+        exchange.sampled(record, &settings.capture);
     }
     traced
 }

@@ -22,6 +22,7 @@ use crate::context::ids;
 
 mod http;
 mod network;
+mod route;
 mod rpc;
 
 /// The version of the conventions spans, scope and resource follow.
@@ -91,6 +92,7 @@ impl Converter {
             http::describe(record, &mut attributes)
         };
         network::describe(record, &mut attributes);
+        route::captured(record, &mut attributes);
         own(record, &mut attributes);
         let status = match error {
             Some(error) => {

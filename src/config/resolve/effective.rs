@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::Sources;
@@ -15,7 +16,9 @@ use crate::config::{Config, Listener};
 use crate::context::trust::{Policy, Trust};
 use crate::export::settings::{Compression, Otlp, Settings as Export, Sink, Transport};
 use crate::listen::settings::{CertificateFiles, Limits, Protocol, TlsSettings, TlsVersion};
-use crate::proxy::settings::{Forwarded, Orphans, Propagate, UpstreamProtocol, UpstreamSettings};
+use crate::proxy::settings::{
+    Forwarded, Orphans, Propagate, Settings as Proxy, UpstreamProtocol, UpstreamSettings,
+};
 use crate::sample::settings::{Action, RatioRule, Rule, Settings as Sampling, UnsampledRoot};
 use crate::span::record::Direction;
 
@@ -215,10 +218,7 @@ fn listener(listener: &Listener) -> Value {
         },
         "allowConnect": proxy.allow_connect,
         "upstream": upstream(&proxy.upstream),
-        "span": {
-            "capture": {"requestHeaders": [], "responseHeaders": []},
-            "knownRpcMethods": &*proxy.known_rpc_methods,
-        },
+        "span": span(proxy),
         "limits": limits(&listen.limits),
         "propagate": match proxy.propagate {
             Propagate::W3c => "w3c",
@@ -229,6 +229,25 @@ fn listener(listener: &Listener) -> Value {
             Orphans::Pass => "pass",
         },
     }))
+}
+
+fn span(proxy: &Proxy) -> Value {
+    let names =
+        |names: &[HeaderName]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
+    let (capture, source) = (&proxy.capture, &proxy.routes.source);
+    json!({
+        "capture": {
+            "requestHeaders": names(&capture.request),
+            "responseHeaders": names(&capture.response),
+        },
+        "knownRpcMethods": &*proxy.known_rpc_methods,
+        "templates": present(json!({
+            "kubernetes": proxy.routes.kubernetes.is_some(),
+            "customResources": source.custom_resources,
+            "patterns": source.patterns,
+            "openapi": source.openapi,
+        })),
+    })
 }
 
 fn tls(tls: &TlsSettings) -> Value {

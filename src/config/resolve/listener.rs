@@ -15,7 +15,7 @@ use crate::proxy::settings::{Forwarded, Orphans, Propagate};
 use crate::span::record::Direction;
 
 use super::server::Bound;
-use super::upstream;
+use super::{span, upstream};
 
 const MOST_LISTENERS: usize = 256;
 
@@ -63,7 +63,7 @@ fn read<'a>(field: &Field<'a>, all: &mut Listeners<'a>) -> Option<Listener> {
     let tls = tls_field.map().map(|map| tls(&map));
     let trust = trust(&map.get("trust").map_or_empty(), direction);
     let limits = limits(&map.get("limits").map_or_empty());
-    let known_rpc_methods = span(&map.get("span").map_or_empty());
+    let span = span::read(&map.get("span").map_or_empty());
     let forwarded = forwarded(&map.get("forwarded"));
     let allow_connect = map.get("allowConnect").boolean().unwrap_or(false);
     let propagate = map
@@ -96,7 +96,9 @@ fn read<'a>(field: &Field<'a>, all: &mut Listeners<'a>) -> Option<Listener> {
             upstream: upstream?,
             propagate: propagate.unwrap_or(Propagate::W3c),
             orphans,
-            known_rpc_methods: known_rpc_methods.into(),
+            known_rpc_methods: span.known_rpc_methods,
+            routes: span.routes,
+            capture: span.capture,
             protocol,
             limits,
         },
@@ -242,22 +244,6 @@ fn orphans(field: &Field<'_>, direction: Direction) -> Orphans {
         field.fault("pass needs direction: egress");
     }
     orphans
-}
-
-fn span(map: &Map<'_>) -> Vec<String> {
-    let capture = map.get("capture").map_or_empty();
-    for key in ["requestHeaders", "responseHeaders"] {
-        let field = capture.get(key);
-        if !field.list().is_empty() {
-            field.not_yet();
-        }
-    }
-    map.get("templates").not_yet();
-    let methods = map.get("knownRpcMethods").list();
-    methods
-        .iter()
-        .filter_map(|m| m.read(values::rpc_method))
-        .collect()
 }
 
 fn limits(map: &Map<'_>) -> Limits {

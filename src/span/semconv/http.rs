@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::network;
-use super::{Attributes, ErrorType, refusal, upstream_fault};
+use super::{Attributes, ErrorType, network, refusal, route, upstream_fault};
 use crate::span::record::{Direction, Record};
 use crate::span::redact;
 
@@ -35,7 +34,12 @@ pub(super) fn describe(
     }
     let status = record.status.map(i64::from);
     attributes.put_some("http.response.status_code", status);
-    (Cow::Borrowed(method.unwrap_or("HTTP")), error(record))
+    let method = method.unwrap_or("HTTP");
+    let name = match route::describe(record, attributes) {
+        Some(route) => Cow::Owned(format!("{method} {route}")),
+        None => Cow::Borrowed(method),
+    };
+    (name, error(record))
 }
 
 /// The URL as the client means it, without userinfo and with its query redacted.
