@@ -257,7 +257,7 @@ fn the_effective_configuration_means_the_same_again() {
   span:
     capture: {requestHeaders: [X-Request-Id], responseHeaders: [server]}
     knownRpcMethods: [a.B/C]
-    templates: {kubernetes: true, customResources: [as.b.c], patterns: [/a/{b}], openapi: api.json}
+    templates: {kubernetes: true, customResources: [as.b.c], patterns: [\"/a/{b}\"], openapi: api.json}
   limits: {maxHeaderBytes: 1MiB, maxHeaders: 7, headerTimeout: 1s, idleTimeout: 2s, maxConnections: 3, maxConcurrentStreams: 4}
   propagate: none
   orphans: pass
