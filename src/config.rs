@@ -16,6 +16,7 @@ pub mod fault;
 mod files;
 pub mod flags;
 mod kubernetes;
+mod openapi;
 mod otel_env;
 mod raw;
 mod reader;

@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod body;
 pub mod caller;
+pub mod capture;
 pub mod connection;
 pub mod describe;
 pub mod exchange;

@@ -1,7 +1,9 @@
 //! Spans: the record a request leaves behind and how it reads in OpenTelemetry's conventions.
 
+pub mod capture;
 pub mod error_type;
 pub mod known_rpc;
 pub mod record;
 pub mod redact;
+pub mod routes;
 pub mod semconv;

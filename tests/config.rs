@@ -191,7 +191,7 @@ fn what_the_reference_disables_is_valid_once_enabled() {
         assert!(allowed(&fault.message), "{fault}");
     }
     let count = |phrase: &str| faults.iter().filter(|f| f.message.contains(phrase)).count();
-    assert_eq!(count("not supported yet"), 5, "{faults}");
+    assert_eq!(count("not supported yet"), 4, "{faults}");
     assert!(count("can't be read") > 8, "{faults}");
 }
 
@@ -276,6 +276,8 @@ fn the_effective_configuration_means_the_same_again() {
     directory.write("c.pem", &cert);
     directory.write("k.pem", &key);
     directory.write("fleet.key", "000102030405060708090a0b0c0d0e0f\n");
+    let api = r#"{"openapi": "3.0.0", "paths": {"/c/{d}": {"get": {}}}}"#;
+    directory.write("api.json", api);
     let text = MINIMAL.to_owned()
         + "\
 - name: full
@@ -300,7 +302,10 @@ fn the_effective_configuration_means_the_same_again() {
     tls: {caFile: c.pem, certFile: c.pem, keyFile: k.pem, serverName: s}
     connectTimeout: 250ms
     responseHeaderTimeout: 1m
-  span: {knownRpcMethods: [a.B/C]}
+  span:
+    capture: {requestHeaders: [X-Request-Id], responseHeaders: [server]}
+    knownRpcMethods: [a.B/C]
+    templates: {kubernetes: true, customResources: [as.b.c], patterns: [\"/a/{b}\"], openapi: api.json}
   limits: {maxHeaderBytes: 1MiB, maxHeaders: 7, headerTimeout: 1s, idleTimeout: 2s, maxConnections: 3, maxConcurrentStreams: 4}
   propagate: none
   orphans: pass
@@ -338,6 +343,18 @@ propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bi
         once.sampling.rules[0].matches.host,
         Some(sample::settings::Glob::new("h"))
     );
+    let routes = &once.listeners[1].proxy.routes;
+    for (path, route) in [
+        ("/a/1", "/a/{b}"),
+        ("/c/1", "/c/{d}"),
+        ("/apis/b.c/v1/as", "/apis/b.c/{version}/as"),
+    ] {
+        let found = routes.find("GET", path, None).route;
+        assert_eq!(found.as_deref(), Some(route));
+    }
+    let capture = &once.listeners[1].proxy.capture;
+    assert_eq!(capture.request, ["x-request-id"]);
+    assert_eq!(capture.response, ["server"]);
     let upstream = &once.listeners[1].proxy.upstream;
     assert_eq!(upstream.tcp_keepalive, None);
     assert_eq!(upstream.http2_ping, Some(Duration::from_secs(90)));
@@ -395,13 +412,15 @@ fn every_file_the_configuration_depends_on_is_listed() {
         ("token", "12345678"),
         ("fleet.key", "000102030405060708090a0b0c0d0e0f"),
         ("k8s.yaml", ""),
+        ("api.yaml", "openapi: 3.0.0\npaths: {}\n"),
     ]
     .map(|(name, contents)| directory.write(name, contents))
     .into();
     let text = MINIMAL.replace(
         "upstream: {url: http://127.0.0.1:8081}",
         "upstream: {url: https://h, tls: {caFile: ca.pem}}, \
-         tls: {certificates: [{certFile: cert.pem, keyFile: key.pem}]}",
+         tls: {certificates: [{certFile: cert.pem, keyFile: key.pem}]}, \
+         span: {templates: {openapi: api.yaml}}",
     ) + "tracing: {kubernetesFile: k8s.yaml, fleetKey: {file: fleet.key}}\n\
          admin: {bind: 127.0.0.1:9901, tokenFile: token}\n";
     let path = directory.0.join("c.yaml");

@@ -92,6 +92,9 @@ fn record(number: u64) -> Box<Record> {
         request_bytes: 0,
         response_bytes: 0,
         upgraded: false,
+        routes: Arc::default(),
+        captured: Vec::new(),
+        audit_id: None,
     })
 }
 

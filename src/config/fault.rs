@@ -12,6 +12,8 @@ pub enum Origin {
     File(PathBuf),
     /// The Kubernetes file the configuration names.
     Kubernetes(PathBuf),
+    /// An OpenAPI document the configuration names.
+    OpenApi(PathBuf),
     /// An environment variable.
     Environment(String),
     /// A flag, with its dashes.
@@ -76,7 +78,9 @@ impl At {
     /// The directory relative paths said here start from.
     pub fn directory(&self) -> &Path {
         match &*self.origin {
-            Origin::File(path) | Origin::Kubernetes(path) => path.parent().unwrap_or(Path::new("")),
+            Origin::File(path) | Origin::Kubernetes(path) | Origin::OpenApi(path) => {
+                path.parent().unwrap_or(Path::new(""))
+            }
             _ => Path::new(""),
         }
     }
@@ -85,11 +89,12 @@ impl At {
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.origin {
-            Origin::File(path) | Origin::Kubernetes(path) if self.line == 0 => {
-                write!(f, "{}", path.display())
-            }
-            Origin::File(path) | Origin::Kubernetes(path) => {
-                write!(f, "{}:{}", path.display(), self.line)
+            Origin::File(path) | Origin::Kubernetes(path) | Origin::OpenApi(path) => {
+                write!(f, "{}", path.display())?;
+                if self.line > 0 {
+                    write!(f, ":{}", self.line)?;
+                }
+                Ok(())
             }
             Origin::Environment(name) => f.write_str(name),
             Origin::Flag(name) => f.write_str(name),

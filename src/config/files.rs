@@ -73,7 +73,12 @@ pub(super) fn key(field: &Field<'_>) -> Option<(PathBuf, [u8; 16])> {
 
 /// A file of text.
 pub(super) fn text(field: &Field<'_>) -> Option<(PathBuf, String)> {
-    let (path, contents) = read(field)?;
+    text_up_to(field, MAX_FILE)
+}
+
+/// A file of text of at most that many bytes.
+pub(super) fn text_up_to(field: &Field<'_>, most: u64) -> Option<(PathBuf, String)> {
+    let (path, contents) = read_up_to(field, most)?;
     match String::from_utf8(contents) {
         Ok(text) => Some((path, text)),
         Err(_) => complain(field, &path, "expected text in UTF-8"),
@@ -82,23 +87,27 @@ pub(super) fn text(field: &Field<'_>) -> Option<(PathBuf, String)> {
 
 /// Resolves the path from where it was said, and reads the file.
 fn read(field: &Field<'_>) -> Option<(PathBuf, Vec<u8>)> {
+    read_up_to(field, MAX_FILE)
+}
+
+fn read_up_to(field: &Field<'_>, most: u64) -> Option<(PathBuf, Vec<u8>)> {
     let named = field.read(super::values::text)?;
     let path = field.at().directory().join(named);
     field.report().file(path.clone());
-    match contents(&path) {
+    match contents(&path, most) {
         Ok(contents) => Some((path, contents)),
         Err(problem) => complain(field, &path, &problem),
     }
 }
 
-fn contents(path: &Path) -> Result<Vec<u8>, String> {
+fn contents(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("can't be read: {error}");
     let length = std::fs::metadata(path).map_err(unreadable)?;
     if !length.is_file() {
         return Err("expected a regular file".to_owned());
     }
-    if length.len() > MAX_FILE {
-        return Err("expected at most 1 MiB".to_owned());
+    if length.len() > most {
+        return Err(format!("expected at most {} MiB", most >> 20));
     }
     std::fs::read(path).map_err(unreadable)
 }

@@ -14,6 +14,28 @@ pub(super) const MAX_TEXT: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 10_000;
 
+/// How a text is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// The longest text, in bytes; a whole number of MiB.
+    pub text: usize,
+    /// The deepest nesting.
+    pub depth: usize,
+    /// The most values.
+    pub nodes: usize,
+    /// Whether anchors and tags are passed over and aliases are nothing: for documents that
+    /// weren't written for us, of which little is looked at.
+    pub lenient: bool,
+}
+
+/// Configurations: short, and meaning what one reads.
+const STRICT: Manner = Manner {
+    text: MAX_TEXT,
+    depth: MAX_DEPTH,
+    nodes: MAX_NODES,
+    lenient: false,
+};
+
 /// A value and where it stood.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
@@ -129,14 +151,26 @@ impl Node {
 ///
 /// An empty document is [`Value::Null`].
 pub(super) fn parse(text: &str, origin: &Arc<Origin>, report: &Report) -> Option<Node> {
+    parse_as(STRICT, text, origin, report)
+}
+
+/// [`parse`] in another manner.
+pub(super) fn parse_as(
+    manner: Manner,
+    text: &str,
+    origin: &Arc<Origin>,
+    report: &Report,
+) -> Option<Node> {
     let whole = At::new(origin, 1, 1);
-    if text.len() > MAX_TEXT {
-        let message = format!("expected at most 1 MiB; got {} bytes", text.len());
+    if text.len() > manner.text {
+        let (most, length) = (manner.text >> 20, text.len());
+        let message = format!("expected at most {most} MiB; got {length} bytes");
         report.fault(&whole, "", message);
         return None;
     }
     let before = report.fault_count();
     let mut builder = Builder {
+        manner,
         origin,
         report,
         open: Vec::new(),
@@ -176,6 +210,7 @@ enum Open {
 struct Stop;
 
 struct Builder<'a> {
+    manner: Manner,
     origin: &'a Arc<Origin>,
     report: &'a Report,
     open: Vec<Open>,
@@ -199,6 +234,10 @@ impl Builder<'_> {
                         .fault(&at, "", "expected one document; here starts a second");
                     return Err(Stop);
                 }
+            }
+            Event::Alias(_) if self.manner.lenient => {
+                let value = Value::Null;
+                self.add(Node { at, value })?;
             }
             Event::Alias(_) => {
                 self.report
@@ -234,6 +273,9 @@ impl Builder<'_> {
     }
 
     fn decorations(&self, at: &At, anchor: usize, tagged: bool) {
+        if self.manner.lenient {
+            return;
+        }
         if anchor != 0 {
             self.report.fault(at, "", "anchors aren't allowed");
         }
@@ -243,9 +285,10 @@ impl Builder<'_> {
     }
 
     fn push(&mut self, open: Open) -> Result<(), Stop> {
-        if self.open.len() >= MAX_DEPTH {
+        let most = self.manner.depth;
+        if self.open.len() >= most {
             let (Open::Sequence(at, _) | Open::Mapping(at, _, _)) = &open;
-            let message = format!("nested deeper than {MAX_DEPTH} levels");
+            let message = format!("nested deeper than {most} levels");
             self.report.fault(at, "", message);
             return Err(Stop);
         }
@@ -269,8 +312,9 @@ impl Builder<'_> {
 
     fn add(&mut self, node: Node) -> Result<(), Stop> {
         self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            let message = format!("more than {MAX_NODES} values");
+        let most = self.manner.nodes;
+        if self.nodes > most {
+            let message = format!("more than {most} values");
             self.report.fault(&node.at, "", message);
             return Err(Stop);
         }

@@ -10,6 +10,7 @@ mod listener;
 mod metrics;
 mod propagation;
 mod server;
+mod span;
 mod tls;
 mod trace_id_header;
 mod tracing;

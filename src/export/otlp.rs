@@ -40,6 +40,9 @@ const MAX_REQUEST_TEXT: usize = 2 * 1024 * 1024;
 /// What a span weighs beside its strings.
 const SPAN_OVERHEAD: usize = 1024;
 
+/// What a value of a list weighs beside its text.
+const VALUE_OVERHEAD: usize = 16;
+
 /// The User-Agent the specification asks exporters for.
 const USER_AGENT: &str = concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
 
@@ -165,8 +168,17 @@ fn parts(records: &[Box<Record>]) -> impl Iterator<Item = &[Box<Record>]> {
 fn weigh(record: &Record) -> usize {
     let len = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
     let url = record.path.len() + len(&record.query) + len(&record.host);
+    let captured = record.captured.iter().map(|field| {
+        let values = field
+            .values
+            .iter()
+            .map(|value| VALUE_OVERHEAD + value.len());
+        SPAN_OVERHEAD / 8 + field.name.as_str().len() + values.sum::<usize>()
+    });
+    // A path may be an attribute, part of one, and in pieces once more.
     SPAN_OVERHEAD
-        + 2 * url
+        + 3 * url
+        + captured.sum::<usize>()
         + record.method.len()
         + len(&record.user_agent)
         + len(&record.tracestate)

@@ -1,11 +1,13 @@
 //! A sampled request's record as it begins: who asked whom for what.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::header;
 use http::{HeaderName, HeaderValue, Version};
 
+use super::capture;
 use super::connection::Connection;
 use super::head::{Head, Line};
 use super::listener::Listener;
@@ -28,7 +30,7 @@ pub fn begin(
     let grpc = line.is_grpc(headers);
     let (host, port) = server(connection, listener, line, headers, grpc);
     let ingress = settings.direction == Direction::Ingress;
-    Box::new(Record {
+    let mut record = Box::new(Record {
         trace_id: span.trace_id,
         span_id: span.parent_id,
         parent: None,
@@ -62,7 +64,12 @@ pub fn begin(
         request_bytes: 0,
         response_bytes: 0,
         upgraded: false,
-    })
+        routes: Arc::clone(&settings.routes),
+        captured: Vec::new(),
+        audit_id: None,
+    });
+    capture::request(settings, headers, &mut record);
+    record
 }
 
 /// Whether the request's scheme is `https`, as the caller (ingress) or the upstream (egress) sees

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use http::{HeaderName, Method};
 
+use super::capture;
 use super::connection::Connection;
 use super::describe;
 use super::head::{Head, Line};
@@ -18,6 +19,7 @@ use crate::context::traceparent::TraceParent;
 use crate::metrics::Call;
 use crate::metrics::labels::{Label as _, MethodClass, RequestRefusal, Version};
 use crate::metrics::shard::{InFlight, ListenerShard};
+use crate::span::capture::Capture;
 use crate::span::error_type::Ended;
 use crate::span::record::{Direction, Fault, Outcome, Record};
 
@@ -33,6 +35,7 @@ pub struct Exchange {
     /// What the access log says beside the record, if the request is logged.
     logged: Option<Box<Logged>>,
     record: Option<Box<Record>>,
+    capture: Option<Arc<Capture>>,
     request_bytes: Option<Rc<Cell<u64>>>,
 }
 
@@ -76,6 +79,7 @@ impl Exchange {
             access_log: Mode::Off,
             logged: None,
             record: None,
+            capture: None,
             request_bytes: None,
         }
     }
@@ -104,9 +108,11 @@ impl Exchange {
         self.start
     }
 
-    /// The sampler chose this request: what is known goes into `record`.
-    pub fn sampled(&mut self, record: Box<Record>) {
+    /// The sampler chose this request: what is known goes into `record`, and what `capture` lists
+    /// of the response will.
+    pub fn sampled(&mut self, record: Box<Record>, capture: &Arc<Capture>) {
         self.record = Some(record);
+        self.capture = Some(Arc::clone(capture));
     }
 
     /// The context that goes on to the upstream.
@@ -177,6 +183,7 @@ impl Exchange {
         if let Some(record) = &mut self.record {
             record.status = Some(status);
             record.headers = Some(Instant::now());
+            capture::response(self.capture.as_deref(), headers, record);
         }
     }
 
@@ -200,6 +207,9 @@ impl Exchange {
         let ended = &mut self.call.ended;
         if ended.grpc {
             ended.grpc_status = grpc_status(trailers).or(ended.grpc_status);
+            if let Some(record) = &mut self.record {
+                capture::response(self.capture.as_deref(), trailers, record);
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use http::{HeaderName, HeaderValue};
 use crate::context::propagation::Propagation;
 use crate::context::trust;
 use crate::listen::settings::{CertificateFiles, Limits, Protocol};
+use crate::span::capture::Capture;
 use crate::span::record::Direction;
+use crate::span::routes::Routes;
 
 /// One listener's pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,10 @@ pub struct Settings {
     pub orphans: Orphans,
     /// gRPC methods (`package.Service/Method`) known beyond the built-in ones.
     pub known_rpc_methods: Arc<[String]>,
+    /// What paths are called on spans.
+    pub routes: Arc<Routes>,
+    /// Header fields that are seen on spans.
+    pub capture: Arc<Capture>,
     /// What callers may speak.
     pub protocol: Protocol,
     /// Bounds.

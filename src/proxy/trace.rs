@@ -120,7 +120,7 @@ pub fn judge(
         record.link =
             link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
         record.tracestate = tracestate;
-        exchange.sampled(record);
+        exchange.sampled(record, &settings.capture);
     }
     traced
 }

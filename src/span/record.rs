@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::capture::Captured;
+use super::routes::Routes;
 use crate::context::ids::{Flags, SpanId, TraceId};
 
 /// The longest string a record keeps, in bytes; longer ones are cut at a character boundary.
@@ -81,6 +83,12 @@ pub struct Record {
     pub response_bytes: u64,
     /// Whether the connection became a tunnel.
     pub upgraded: bool,
+    /// What the listener's paths are called.
+    pub routes: Arc<Routes>,
+    /// Values of header fields that are to be seen.
+    pub captured: Vec<Captured>,
+    /// `Audit-ID` of the Kubernetes API, if the listener stands before one.
+    pub audit_id: Option<Box<str>>,
 }
 
 /// How a request ended, and who is at fault.
@@ -167,11 +175,22 @@ impl Fault {
 
 /// Cuts a string at [`MAX_TEXT`] bytes, on a character boundary.
 pub fn text(value: &str) -> Box<str> {
-    let mut end = value.len().min(MAX_TEXT);
+    cut(value, MAX_TEXT).into()
+}
+
+/// Cuts a string at that many bytes, on a character boundary.
+pub fn cut(value: &str, most: usize) -> &str {
+    let mut end = value.len().min(most);
     while !value.is_char_boundary(end) {
         end -= 1;
     }
-    value[..end].into()
+    &value[..end]
+}
+
+/// Whether a record's text may have been longer than what is left of it.
+pub const fn may_be_cut(text: &str) -> bool {
+    // A cut moves back to the last boundary: by three bytes at most.
+    text.len() + 3 >= MAX_TEXT
 }
 
 /// A small finished request for tests.
@@ -208,5 +227,8 @@ pub(crate) fn fixture() -> Box<Record> {
         request_bytes: 0,
         response_bytes: 0,
         upgraded: false,
+        routes: Arc::default(),
+        captured: Vec::new(),
+        audit_id: None,
     })
 }

@@ -23,6 +23,7 @@ use crate::context::ids;
 
 mod http;
 mod network;
+mod route;
 mod rpc;
 
 /// The version of the conventions spans, scope and resource follow.
@@ -98,6 +99,7 @@ impl Converter {
             http::describe(record, &mut attributes)
         };
         network::describe(record, &mut attributes);
+        route::captured(record, &mut attributes);
         own(record, &mut attributes);
         let status = match Ended::of(record).error() {
             Some(error) => {

@@ -43,6 +43,7 @@ mod proxy_protocol;
 mod ready_made;
 mod relay;
 mod retry;
+mod routes;
 mod sampling;
 mod smoke;
 mod smuggling;

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::Sources;
@@ -20,7 +21,9 @@ use crate::export::settings::{Compression, Otlp, Settings as Export, Sink, Trans
 use crate::listen::settings::{
     CertificateFiles, ClientAuth, Limits, Protocol, TlsSettings, TlsVersion,
 };
-use crate::proxy::settings::{Forwarded, Orphans, Propagate, UpstreamProtocol, UpstreamSettings};
+use crate::proxy::settings::{
+    Forwarded, Orphans, Propagate, Settings as Proxy, UpstreamProtocol, UpstreamSettings,
+};
 use crate::sample::settings::{Action, RatioRule, Rule, Settings as Sampling, UnsampledRoot};
 use crate::span::record::Direction;
 
@@ -229,10 +232,7 @@ fn listener(listener: &Listener) -> Value {
         "allowConnect": proxy.allow_connect,
         "traceIdHeader": proxy.trace_id_header.as_ref().map(ToString::to_string),
         "upstream": upstream(&proxy.upstream),
-        "span": {
-            "capture": {"requestHeaders": [], "responseHeaders": []},
-            "knownRpcMethods": &*proxy.known_rpc_methods,
-        },
+        "span": span(proxy),
         "limits": limits(&listen.limits),
         "propagate": match proxy.propagate {
             Propagate::W3c => "w3c",
@@ -243,6 +243,25 @@ fn listener(listener: &Listener) -> Value {
             Orphans::Pass => "pass",
         },
     }))
+}
+
+fn span(proxy: &Proxy) -> Value {
+    let names =
+        |names: &[HeaderName]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
+    let (capture, source) = (&proxy.capture, &proxy.routes.source);
+    json!({
+        "capture": {
+            "requestHeaders": names(&capture.request),
+            "responseHeaders": names(&capture.response),
+        },
+        "knownRpcMethods": &*proxy.known_rpc_methods,
+        "templates": present(json!({
+            "kubernetes": proxy.routes.kubernetes.is_some(),
+            "customResources": source.custom_resources,
+            "patterns": source.patterns,
+            "openapi": source.openapi,
+        })),
+    })
 }
 
 fn tls(tls: &TlsSettings) -> Value {

@@ -13,7 +13,7 @@ use crate::span::record::Direction;
 
 use super::server::Bound;
 use super::trust::Reach;
-use super::{tls, trace_id_header, trust, upstream};
+use super::{span, tls, trace_id_header, trust, upstream};
 
 const MOST_LISTENERS: usize = 256;
 
@@ -73,7 +73,7 @@ fn read<'a>(
     };
     let trust = trust::read(&map.get("trust").map_or_empty(), &reach);
     let limits = limits(&map.get("limits").map_or_empty());
-    let known_rpc_methods = span(&map.get("span").map_or_empty());
+    let span = span::read(&map.get("span").map_or_empty());
     let forwarded = forwarded(&map.get("forwarded"));
     let allow_connect = map.get("allowConnect").boolean().unwrap_or(false);
     let trace_id_header = map.get("traceIdHeader").read(trace_id_header::read);
@@ -109,7 +109,9 @@ fn read<'a>(
             propagate: propagate.unwrap_or(Propagate::W3c),
             propagation,
             orphans,
-            known_rpc_methods: known_rpc_methods.into(),
+            known_rpc_methods: span.known_rpc_methods,
+            routes: span.routes,
+            capture: span.capture,
             protocol,
             limits,
         },
@@ -184,22 +186,6 @@ fn orphans(field: &Field<'_>, direction: Direction) -> Orphans {
         field.fault("pass needs direction: egress");
     }
     orphans
-}
-
-fn span(map: &Map<'_>) -> Vec<String> {
-    let capture = map.get("capture").map_or_empty();
-    for key in ["requestHeaders", "responseHeaders"] {
-        let field = capture.get(key);
-        if !field.list().is_empty() {
-            field.not_yet();
-        }
-    }
-    map.get("templates").not_yet();
-    let methods = map.get("knownRpcMethods").list();
-    methods
-        .iter()
-        .filter_map(|m| m.read(values::rpc_method))
-        .collect()
 }
 
 fn limits(map: &Map<'_>) -> Limits {

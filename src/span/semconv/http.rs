@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Attributes, network};
+use super::{Attributes, network, route};
 use crate::span::record::{Direction, Record};
 use crate::span::redact;
 
@@ -31,7 +31,11 @@ pub(super) fn describe(record: &Record, attributes: &mut Attributes) -> Cow<'sta
     }
     let status = record.status.map(i64::from);
     attributes.put_some("http.response.status_code", status);
-    Cow::Borrowed(method.unwrap_or("HTTP"))
+    let method = method.unwrap_or("HTTP");
+    match route::describe(record, attributes) {
+        Some(route) => Cow::Owned(format!("{method} {route}")),
+        None => Cow::Borrowed(method),
+    }
 }
 
 /// The URL as the client means it, without userinfo and with its query redacted.

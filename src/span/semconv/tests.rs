@@ -1,6 +1,11 @@
 use super::*;
+use crate::span::capture::{Captured, Side};
 use crate::span::record::Fault;
 use crate::span::record::{MAX_TEXT, fixture, text};
+use crate::span::routes::Routes;
+use crate::span::routes::kubernetes::Kubernetes;
+use crate::span::routes::pattern::Pattern;
+use crate::span::routes::patterns::{Methods, Patterns};
 
 fn convert(record: &Record) -> SpanData {
     Converter::new(Arc::default()).span(record, Anchor::now())
@@ -622,5 +627,149 @@ fn no_attribute_outgrows_its_bound() {
             let length = pair.value.to_string().len();
             assert!(length <= 4 * MAX_TEXT, "{} has {length}", pair.key);
         }
+    }
+}
+
+/// Routes of the Kubernetes API, and a pattern.
+fn routes() -> Arc<Routes> {
+    let mut patterns = Patterns::default();
+    let pattern = Pattern::parse("/users/{id}").unwrap();
+    patterns.insert(&pattern, Methods::Any).unwrap();
+    Arc::new(Routes {
+        kubernetes: Some(Kubernetes::default()),
+        patterns,
+        ..Routes::default()
+    })
+}
+
+#[test]
+fn a_route_is_part_of_the_name() {
+    for (mut record, key, other) in [
+        (server(), "http.route", "url.template"),
+        (client(), "url.template", "http.route"),
+    ] {
+        record.routes = routes();
+        for (method, path, name, route) in [
+            (
+                "GET",
+                "/api/v1/namespaces/a/pods/b",
+                "GET /api/v1/namespaces/{namespace}/pods/{name}",
+                Some("/api/v1/namespaces/{namespace}/pods/{name}"),
+            ),
+            ("PUT", "/users/7", "PUT /users/{id}", Some("/users/{id}")),
+            ("BREW", "/users/7", "HTTP /users/{id}", Some("/users/{id}")),
+            ("GET", "/minted", "GET", None),
+            ("BREW", "/minted", "HTTP", None),
+        ] {
+            record.method = method.into();
+            record.path = path.into();
+            let span = convert(&record);
+            assert_eq!(span.name, name);
+            assert_eq!(attribute(&span, key).as_deref(), route, "{name}");
+            assert_eq!(attribute(&span, other), None, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_request_to_the_kubernetes_api_says_what_it_asks_for() {
+    let mut record = server();
+    record.routes = routes();
+    record.audit_id = Some("a-1".into());
+    record.path = "/apis/apps/v1/namespaces/shop/deployments".into();
+    record.query = Some("watch=true".into());
+    let of_the_api = |span: &SpanData| {
+        let mut pairs = all(span);
+        pairs.retain(|(key, _)| key.starts_with("k8s.") || key == "audit-id");
+        pairs
+    };
+    let expected = [
+        ("audit-id", "a-1"),
+        ("k8s.api.group", "apps"),
+        ("k8s.api.resource", "deployments"),
+        ("k8s.api.verb", "watch"),
+        ("k8s.api.version", "v1"),
+        ("k8s.namespace.name", "shop"),
+    ];
+    assert_eq!(of_the_api(&convert(&record)), pairs(&expected));
+
+    record.path = "/api/v1/nodes/n/status".into();
+    record.audit_id = None;
+    let expected = [
+        ("k8s.api.resource", "nodes"),
+        ("k8s.api.subresource", "status"),
+        ("k8s.api.verb", "get"),
+        ("k8s.api.version", "v1"),
+    ];
+    assert_eq!(of_the_api(&convert(&record)), pairs(&expected));
+    record.path = "/livez".into();
+    let span = convert(&record);
+    assert_eq!(of_the_api(&span), pairs(&[("k8s.api.verb", "get")]));
+    record.path = "/minted".into();
+    assert_eq!(of_the_api(&convert(&record)), pairs(&[]));
+}
+
+#[test]
+fn an_rpcs_name_is_its_method_whatever_the_routes_say() {
+    let mut record = rpc(Direction::Ingress, Some(0));
+    record.routes = routes();
+    record.path = "/users/7".into();
+    let span = convert(&record);
+    assert_eq!(span.name, "grpc");
+    assert_eq!(attribute(&span, "http.route"), None);
+}
+
+#[test]
+fn captured_fields_are_lists_under_the_names_of_the_conventions() {
+    let field = |side, name: &'static str, values: &[&str]| Captured {
+        side,
+        name: ::http::HeaderName::from_static(name),
+        values: values.iter().map(|&value| value.into()).collect(),
+    };
+    let fields = vec![
+        field(Side::Request, "x-a", &["1", "2, 3"]),
+        field(Side::Response, "x-a", &[""]),
+    ];
+    for (mut record, names) in [
+        (
+            server(),
+            ["http.request.header.x-a", "http.response.header.x-a"],
+        ),
+        (
+            client(),
+            ["http.request.header.x-a", "http.response.header.x-a"],
+        ),
+        (
+            rpc(Direction::Ingress, Some(0)),
+            ["rpc.request.metadata.x-a", "rpc.response.metadata.x-a"],
+        ),
+    ] {
+        record.captured.clone_from(&fields);
+        let span = convert(&record);
+        for (name, expected) in names.into_iter().zip([&["1", "2, 3"][..], &[""]]) {
+            let mut found = span.attributes.iter().filter(|a| a.key.as_str() == name);
+            let Some(Value::Array(opentelemetry::Array::String(values))) =
+                found.next().map(|pair| &pair.value)
+            else {
+                panic!("{name} is no list: {:?}", span.attributes);
+            };
+            let values: Vec<_> = values.iter().map(|value| value.as_str()).collect();
+            assert_eq!(values, expected, "{name}");
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_path_is_never_a_name(path in "(/(api|v1|users|[a-z]{0,9}|\\PC{0,9})){0,6}") {
+        let mut record = server();
+        record.path = path.as_str().into();
+        let bare = convert(&record).name;
+        proptest::prop_assert_eq!(bare, "GET");
+        record.routes = routes();
+        let found = record.routes.find("GET", &path, None);
+        let name = convert(&record).name;
+        let expected = found.route.map_or("GET".to_owned(), |route| format!("GET {route}"));
+        proptest::prop_assert_eq!(name, expected);
     }
 }
