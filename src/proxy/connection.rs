@@ -195,6 +195,11 @@ async fn drive<C>(
     loop {
         tokio::select! {
             biased;
+            // First: an answer that is ready at the same time is the connection's last one.
+            () = &mut draining, if !finishing => {
+                finish(served.as_mut());
+                finishing = true;
+            }
             ended = &mut served => {
                 note(ended);
                 return;
@@ -211,10 +216,6 @@ async fn drive<C>(
                 finish(served.as_mut());
                 finishing = true;
                 watch.set(overdue(&connection.activity, limits));
-            }
-            () = &mut draining, if !finishing => {
-                finish(served.as_mut());
-                finishing = true;
             }
             () = connection.cut() => return,
         }
