@@ -91,11 +91,16 @@ impl ClientCert {
             any(&self.dns_sans, &names.dns, |pattern, name| {
                 matches_parts(pattern, name, b'.', u8::eq_ignore_ascii_case)
             }),
-            any(&self.uri_sans, &names.uris, |pattern, name| {
-                matches_parts(pattern, name, b'/', u8::eq)
-            }),
+            any(&self.uri_sans, &names.uris, is_uri),
         ])
     }
+}
+
+/// Whether a URI matches a pattern. User information, a query or a fragment would let a star reach
+/// beyond the part it stands in, so a URI that has one matches only itself.
+fn is_uri(pattern: &[u8], uri: &[u8]) -> bool {
+    let odd = uri.iter().any(|byte| b"?#@\\".contains(byte));
+    pattern == uri || (!odd && matches_parts(pattern, uri, b'/', u8::eq))
 }
 
 impl UnixPeers {

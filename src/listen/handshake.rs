@@ -165,6 +165,8 @@ async fn client(
     match proxy_protocol::read(stream).await {
         Ok(Announced::Source(source)) => Ok(Some(source.ip())),
         Ok(Announced::Peer) => Ok(own),
+        // Somebody else's connection: the peer's own address must not be taken for its.
+        Ok(Announced::Nobody) => Ok(None),
         Err(fault) => {
             tracing::debug!(
                 listener = &*settings.name,

@@ -36,9 +36,10 @@ const CHUNK: usize = 4096;
 pub enum Announced {
     /// The source address the header gives.
     Source(SocketAddr),
-    /// The peer itself: there is no header, or it says LOCAL or UNKNOWN or a family that has
-    /// no IP address.
+    /// The peer itself: there is no header, or it says LOCAL.
     Peer,
+    /// Somebody the peer can't name by an IP address: UNKNOWN, or another family.
+    Nobody,
 }
 
 /// A header that can't be taken.
@@ -132,12 +133,12 @@ fn parse_v1(first: &[u8]) -> Verdict {
         line.strip_prefix(b"PROXY UNKNOWN"),
         Some([b' ' | b'\r', ..])
     ) {
-        return Verdict::Header(length, Announced::Peer);
+        return Verdict::Header(length, Announced::Nobody);
     }
     match v1::Header::try_from(line).map(|header| header.addresses) {
         Ok(v1::Addresses::Tcp4(ip)) => source(length, ip.source_address, ip.source_port),
         Ok(v1::Addresses::Tcp6(ip)) => source(length, ip.source_address, ip.source_port),
-        Ok(v1::Addresses::Unknown) => Verdict::Header(length, Announced::Peer),
+        Ok(v1::Addresses::Unknown) => Verdict::Header(length, Announced::Nobody),
         Err(_) => Verdict::Bad(Fault::Malformed),
     }
 }
@@ -163,7 +164,7 @@ fn parse_v2(first: &[u8]) -> Verdict {
             v2::Addresses::IPv4(ip) => source(length, ip.source_address, ip.source_port),
             v2::Addresses::IPv6(ip) => source(length, ip.source_address, ip.source_port),
             v2::Addresses::Unspecified | v2::Addresses::Unix(_) => {
-                Verdict::Header(length, Announced::Peer)
+                Verdict::Header(length, Announced::Nobody)
             }
         },
         Err(_) => Verdict::Bad(Fault::Malformed),

@@ -142,15 +142,18 @@ fn strip(headers: &mut impl Head) {
 }
 
 fn remove_nominated(headers: &mut impl Head) {
-    let nominated: Vec<HeaderName> = headers
+    let mut nominated: Vec<HeaderName> = headers
         .lines(&header::CONNECTION)
         .flat_map(tokens)
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !protected(name.as_str()))
         .collect();
-    for name in nominated {
-        headers.remove(&name);
-    }
+    // A head may hold thousands of tokens and hundreds of fields: looked up, not compared in pairs.
+    nominated.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    headers.remove_if(|name| {
+        let found = nominated.binary_search_by(|other| other.as_str().cmp(name));
+        found.is_ok()
+    });
 }
 
 fn protected(name: &str) -> bool {

@@ -79,6 +79,7 @@ pub fn judge(
         line,
         headers: &*headers,
         listener,
+        trust,
     });
     let parent = parent(connection, trust, inbound, ot);
     let now = connection.worker.nanos(exchange.start());
@@ -262,14 +263,15 @@ impl<H: Head> Fields for Carried<'_, H> {
     }
 }
 
-/// The upstream's own trace headers don't reach callers that aren't trusted.
+/// The upstream's own trace headers don't reach callers that aren't fully trusted: they would tell
+/// one whose luck is decided here whether it had any.
 pub fn answered(traced: &Traced, headers: &mut impl Head) {
     const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
     const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
     if let Some(told) = &traced.told {
         told.strip(headers);
     }
-    if traced.trust != Trust::Drop {
+    if traced.trust == Trust::Full {
         return;
     }
     let mut timed = false;
@@ -327,6 +329,7 @@ struct View<'a, H> {
     line: Line<'a>,
     headers: &'a H,
     listener: &'a Listener,
+    trust: Trust,
 }
 
 impl<H: Head> RequestView for View<'_, H> {
@@ -343,7 +346,9 @@ impl<H: Head> RequestView for View<'_, H> {
     }
 
     fn header_any(&self, name: &HeaderName, accept: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.headers.lines(name).any(accept)
+        // Context that doesn't count can't pick a rule either.
+        let counts = self.trust == Trust::Full || !untrusted::is_context(name.as_str());
+        counts && self.headers.lines(name).any(accept)
     }
 
     fn listener(&self) -> &str {

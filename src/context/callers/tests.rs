@@ -53,6 +53,9 @@ fn certificates_are_picked_by_their_names() {
         &["x.example"],
         &["spiffe://a/b", "spiffe://prod/ns/x/sa/gateway"],
     );
+    let queried = names("", &[], &[], &["spiffe://prod/ns/x?/sa/gateway"]);
+    let renamed = names("", &[], &[], &["https://evil.example#.prod.example/gw"]);
+    const WEB: [&[&str]; 4] = [&[], &[], &[], &["https://*.prod.example/gw"]];
     const GATEWAYS: [&[&str]; 4] = [&[], &[], &[], &["spiffe://prod/ns/*/sa/gateway"]];
     for (lists, names, expected, why) in [
         ([&["admin"][..], &[], &[], &[]], &admin, true, "the user"),
@@ -170,6 +173,13 @@ fn certificates_are_picked_by_their_names() {
         (GATEWAYS, &gateway, true, "a URI, without any user"),
         (GATEWAYS, &nested, false, "a star is one part of a path"),
         (GATEWAYS, &two, true, "any of the URIs"),
+        (
+            GATEWAYS,
+            &queried,
+            false,
+            "what stands in a query is no path",
+        ),
+        (WEB, &renamed, false, "what stands in a fragment is no host"),
         (GATEWAYS, &admin, false, "no URI"),
         (
             [&[], &[], &["spiffe://prod/ns/edge/sa/gateway"], &[]],

@@ -50,7 +50,7 @@ fn again(oid: &[u64]) -> DnType {
 
 const CN: &[u64] = &[2, 5, 4, 3];
 const O: &[u64] = &[2, 5, 4, 10];
-const UID_OID: &[u64] = &[0, 9, 2342, 19_200_300, 100, 1, 1];
+const UID_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 57_683, 2];
 
 fn user(common_name: &str, groups: &[&str], uid: Option<&str>) -> Option<Subject> {
     Some(Subject {

@@ -27,7 +27,7 @@ fn from(address: &str) -> Announced {
 
 #[test]
 fn whole_headers_are_taken_and_nothing_after_them() {
-    use Announced::Peer;
+    use Announced::{Nobody, Peer};
     let mut with_tlvs = IPV4.to_vec();
     with_tlvs.extend([0x01, 0x00, 0x02, b'h', b'2', 0x04, 0x00, 0x00]);
     let mut unix = vec![b'/'; 216];
@@ -48,10 +48,10 @@ fn whole_headers_are_taken_and_nothing_after_them() {
             from("192.0.2.7:8080"),
             "v1 IPv4-mapped",
         ),
-        (b"PROXY UNKNOWN\r\n".to_vec(), Peer, "v1 unknown"),
+        (b"PROXY UNKNOWN\r\n".to_vec(), Nobody, "v1 unknown"),
         (
             b"PROXY UNKNOWN a b c d e f g h\r\n".to_vec(),
-            Peer,
+            Nobody,
             "v1 unknown with anything behind it",
         ),
         (v2(0x21, 0x11, IPV4), from("192.0.2.7:8080"), "v2 IPv4"),
@@ -72,8 +72,8 @@ fn whole_headers_are_taken_and_nothing_after_them() {
         ),
         (v2(0x20, 0x11, IPV4), Peer, "v2 LOCAL announces nothing"),
         (v2(0x20, 0x00, &[]), Peer, "v2 LOCAL, empty"),
-        (v2(0x21, 0x00, &[]), Peer, "v2 of no family"),
-        (v2(0x21, 0x31, &unix), Peer, "v2 of a unix socket"),
+        (v2(0x21, 0x00, &[]), Nobody, "v2 of no family"),
+        (v2(0x21, 0x31, &unix), Nobody, "v2 of a unix socket"),
     ];
     for (header, announced, why) in rows {
         let expected = Verdict::Header(header.len(), announced);

@@ -30,10 +30,9 @@ impl Relay {
     pub(super) async fn exchange(&mut self, request: parse::Request) -> Next {
         let start = Instant::now();
         let open = self.connection.activity.begin();
-        let current = self.connection.slot.current();
-        if current.upstream.speaks_http1() {
-            self.listener = current;
-        } else {
+        // Never the settings of before: whom they trusted may not be trusted any more.
+        self.listener = self.connection.slot.current();
+        if !self.listener.upstream.speaks_http1() {
             // The next one is for the other engine, on another connection.
             self.finishing.set(true);
         }

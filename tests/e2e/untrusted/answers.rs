@@ -38,7 +38,7 @@ fn component() -> Component {
 
 #[test]
 fn untrusted_callers_are_not_told_the_components_trace() {
-    for (trust, told) in [("drop", false), ("full", true)] {
+    for (trust, told) in [("drop", false), ("ids", false), ("full", true)] {
         let component = component();
         let more = format!("  trust: {{default: {trust}}}\n");
         let yaml = proxy::ingress(&component.url(), "http://127.0.0.1:9", &more);

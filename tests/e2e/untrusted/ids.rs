@@ -139,3 +139,22 @@ fn a_forged_id_is_no_luckier_than_another() {
         );
     }
 }
+
+#[test]
+fn context_that_does_not_count_picks_no_sampling_rule() {
+    let rules = "  samplingRatePerMillion: 0\n  export: {protocol: none}\n  rules:\n  \
+                 - match: {header: {x-b3-flags: \"1\"}}\n    samplingRatePerMillion: 1000000\n";
+    for (trust, sampled) in [("drop", "0"), ("ids", "0"), ("full", "1")] {
+        let component = Component::start();
+        let listeners = format!(
+            "- name: a\n  bind: 127.0.0.1:0\n  trust: {{default: {trust}}}\n  upstream: {{url: \"{}\"}}\n",
+            component.url()
+        );
+        let proxy = Proxy::start(&proxy::custom(rules, &listeners));
+        Wire::connect(proxy.at(0)).ask("GET / HTTP/1.1\r\nHost: a\r\nX-B3-Flags: 1\r\n\r\n");
+        let seen = component.wait_for(1).remove(0);
+        let context = seen.value("traceparent").expect("a context");
+        let flag = u8::from_str_radix(&context[53..], 16).expect("flags") & 1;
+        assert_eq!(flag.to_string(), sampled, "{trust}: {context}");
+    }
+}
