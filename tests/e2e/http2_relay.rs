@@ -232,3 +232,25 @@ fn an_upstream_that_answers_no_ping_is_given_up_and_one_that_does_may_be_slow() 
         }
     });
 }
+
+#[test]
+fn an_upstream_that_takes_leave_of_every_connection_at_once_is_not_called_for_ever() {
+    use tokio::io::AsyncWriteExt as _;
+    const HELLO_AND_GOODBYE: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let upstream = Upstream::start(|listener| async move {
+        let mut kept = Vec::new();
+        loop {
+            let (mut socket, _) = listener.accept().await.expect("a connection");
+            let _ = socket.write_all(HELLO_AND_GOODBYE).await;
+            kept.push(socket);
+        }
+    });
+    let proxy = Proxy::start(&proxy::ingress(&upstream.url(), NOWHERE, ""));
+    let address = proxy.at(0);
+    streams::run(async {
+        let (mut caller, _ended) = streams::connect(address).await;
+        let request = streams::request(Method::GET, address, "/");
+        let (response, _) = caller.send_request(request, true).expect("sent");
+        assert_eq!(soon(response).await.expect("an answer").status(), 502);
+    });
+}
