@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod run;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Validate a configuration and say every fault, with file, line and field
     Check(check::Arguments),
+    /// Say what would happen to a request, and why, without sending one
+    Explain(Box<explain::Arguments>),
     /// Show what it does: components, proxies and traffic embedded, spans in the terminal
     Demo(demo::Arguments),
 }
@@ -71,6 +74,7 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run::run(*arguments, log_format),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Explain(arguments) => explain::explain(*arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

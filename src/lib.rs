@@ -12,6 +12,7 @@ pub mod app;
 pub mod config;
 pub mod context;
 pub mod demo;
+pub mod explain;
 pub mod export;
 pub mod lifecycle;
 pub mod listen;

@@ -57,6 +57,14 @@ impl Producer {
         }
     }
 
+    /// A producer nobody reads from, whether or not records are made, to rehearse with.
+    pub fn unread(records: bool) -> Self {
+        Self {
+            ring: records.then(|| rtrb::RingBuffer::new(1).0),
+            counters: Arc::default(),
+        }
+    }
+
     /// Whether records go anywhere; if not, none need be made.
     pub const fn enabled(&self) -> bool {
         self.ring.is_some()

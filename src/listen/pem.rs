@@ -126,7 +126,10 @@ pub(super) fn trust_anchors(file: &Path) -> Result<RootCertStore, TlsError> {
 }
 
 /// Every certificate of a file; at least one.
-fn certificates(
+///
+/// # Errors
+/// When the file can't be read, or holds something else.
+pub fn certificates(
     file: &Path,
     expected: &'static str,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -68,8 +68,17 @@ impl Caller {
             uid: peer.uid,
             gid: peer.gid,
         });
+        Self::known(established.client, unix, chain)
+    }
+
+    /// A caller of whom this is known; the chain is its own certificate first, or empty.
+    pub fn known(
+        address: Option<IpAddr>,
+        unix: Option<UnixPeer>,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> Self {
         Self {
-            address: established.client,
+            address,
             unix,
             presented: (!chain.is_empty()).then(|| Presented::new(chain)),
         }

@@ -60,6 +60,28 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A connection without a socket, to rehearse with; over TLS and HTTP/2 if said so.
+    pub fn unconnected(
+        worker: Rc<Worker>,
+        slot: Rc<Slot>,
+        caller: Caller,
+        (tls, http2): (bool, bool),
+        guards: Guards,
+    ) -> Self {
+        Self {
+            worker,
+            slot,
+            peer: caller.address.map(|address| SocketAddr::new(address, 0)),
+            local: None,
+            tls,
+            http2,
+            teller: Teller::new(caller.address, tls),
+            caller,
+            activity: Activity::new(http2),
+            guards,
+        }
+    }
+
     /// Resolves when what is in flight must end now.
     pub fn cut(&self) -> Wait {
         self.guards.token.drain().cut()

@@ -9,6 +9,7 @@ use super::exchange::Exchange;
 use super::framing::{self, Ambiguous};
 use super::head::{Head, Line};
 use super::hop::{self, Upgrade};
+use super::judged::Judged;
 use super::listener::Listener;
 use super::target;
 use super::trace::{self, Traced};
@@ -35,12 +36,24 @@ pub fn request(
     headers: &mut impl Head,
     exchange: &mut Exchange,
 ) -> Result<(Wanted, Traced), Fault> {
+    observed(connection, listener, line, headers, exchange, |_| {})
+}
+
+/// [`request`], and `observe` is shown what was found and decided on the way.
+pub fn observed(
+    connection: &Connection,
+    listener: &Listener,
+    line: Line<'_>,
+    headers: &mut impl Head,
+    exchange: &mut Exchange,
+    observe: impl FnOnce(&Judged),
+) -> Result<(Wanted, Traced), Fault> {
     exchange.identify(connection, listener, line, headers);
     let admitted = connection
         .caller
         .admit(listener)
         .and_then(|()| admit(line, headers, listener, connection.http2));
-    let traced = trace::judge(connection, listener, line, headers, exchange);
+    let traced = trace::judge(connection, listener, line, headers, exchange, observe);
     exchange.log(connection, listener, line, headers);
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;

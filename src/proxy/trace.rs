@@ -7,6 +7,7 @@ use super::connection::Connection;
 use super::describe;
 use super::exchange::Exchange;
 use super::head::{Head, Line};
+use super::judged::{Decided, Judged};
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
 use super::trace_id_header::Told;
@@ -41,13 +42,14 @@ pub struct Traced {
 }
 
 /// Judges what the caller brought, decides sampling, and leaves exactly our own context on the
-/// request. If the request is sampled its record begins here.
+/// request. If the request is sampled its record begins here. `observe` is shown what was found.
 pub fn judge(
     connection: &Connection,
     listener: &Listener,
     line: Line<'_>,
     headers: &mut impl Head,
     exchange: &mut Exchange,
+    observe: impl FnOnce(&Judged),
 ) -> Traced {
     let settings = &listener.settings;
     let verdict = connection.caller.judge(listener);
@@ -65,10 +67,17 @@ pub fn judge(
     if trusted.is_none() && matches!(inbound, Inbound::Invalid(_) | Inbound::Valid(_)) {
         listener.counters.context_restarted();
     }
+    let mut judged = Judged {
+        verdict,
+        inbound,
+        trusted,
+        decided: None,
+    };
     if trusted.is_none()
         && settings.direction == Direction::Egress
         && settings.orphans == Orphans::Pass
     {
+        observe(&judged);
         strip(headers, trust, inbound, listener, None);
         return traced;
     }
@@ -91,6 +100,13 @@ pub fn judge(
         None => Outgoing::fresh(decision.ot),
     };
     let outgoing = outgoing(connection, listener, parent, trusted, &decision);
+    judged.decided = Some(Decided {
+        rule,
+        parent,
+        decision,
+        outgoing,
+    });
+    observe(&judged);
     if let (Some(told), Some(on)) = (&mut traced.told, &outgoing)
         && trust != Trust::Drop
     {

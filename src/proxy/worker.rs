@@ -92,6 +92,17 @@ pub struct Guards {
     _gauge: shard::Connection,
 }
 
+impl Guards {
+    /// Held by one connection.
+    pub fn new(token: Token, admission: Admission, gauge: shard::Connection) -> Self {
+        Self {
+            token,
+            _admission: admission,
+            _gauge: gauge,
+        }
+    }
+}
+
 /// The handle the acceptor keeps.
 pub struct Handle {
     jobs: UnboundedSender<Job>,
@@ -113,6 +124,18 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// A worker on the thread that calls.
+    pub fn new(seed: [u8; 32], epoch: Instant, ring: Producer, log: access_log::Producer) -> Self {
+        Self {
+            epoch,
+            ids: RefCell::new(IdGenerator::new(seed)),
+            values: RefCell::default(),
+            records: ring.enabled(),
+            ring: RefCell::new(ring),
+            access_log: RefCell::new(log),
+        }
+    }
+
     /// Whether anybody reads records.
     pub const fn records(&self) -> bool {
         self.records
@@ -198,14 +221,8 @@ async fn run(seed: Seed, epoch: Instant, mut jobs: UnboundedReceiver<Job>) {
         .zip(&counters)
         .map(|(plan, counters)| Slot::new(plan, counters))
         .collect();
-    let worker = Rc::new(Worker {
-        epoch,
-        ids: RefCell::new(IdGenerator::new(seed.seed)),
-        values: RefCell::default(),
-        records: seed.ring.enabled(),
-        ring: RefCell::new(seed.ring),
-        access_log: RefCell::new(seed.access_log),
-    });
+    let worker = Worker::new(seed.seed, epoch, seed.ring, seed.access_log);
+    let worker = Rc::new(worker);
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         let job = tokio::select! {
@@ -232,11 +249,7 @@ async fn run(seed: Seed, epoch: Instant, mut jobs: UnboundedReceiver<Job>) {
                 else {
                     continue;
                 };
-                let guards = Guards {
-                    token,
-                    _admission: admission,
-                    _gauge: counters.connection(),
-                };
+                let guards = Guards::new(token, admission, counters.connection());
                 let served =
                     connection::serve(Rc::clone(&worker), Rc::clone(slot), accepted, guards);
                 local::spawn(counters, served);

@@ -31,6 +31,7 @@ mod drain;
 mod egress;
 mod etcd;
 mod expect;
+mod explain;
 mod forwarded;
 mod grpc;
 mod limits;

@@ -1,0 +1,408 @@
+//! The answer as data: what the words are made of, and what machines read.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Uri, Version};
+use serde_json::{Value, json};
+
+use super::chance::{self, Luck, Way, ways};
+use super::masked::{self, Line, Made};
+use super::{Scene, words};
+use crate::context::baggage;
+use crate::context::extract::{Inbound, Invalid};
+use crate::context::formats::Format;
+use crate::context::ot::U56;
+use crate::context::tracestate::TraceState;
+use crate::context::trust::Trust;
+use crate::proxy::judged::{Decided, Judged};
+use crate::proxy::refuse;
+use crate::proxy::settings::Propagate;
+use crate::sample::decision::{Parent, Reason};
+use crate::sample::settings::{RatioRule, Settings};
+use crate::sample::threshold::Threshold;
+use crate::span::known_rpc::KnownMethods;
+use crate::span::record::{Direction, Record};
+use crate::span::semconv::{Anchor, Converter};
+
+/// What would happen to a request. [`Display`](std::fmt::Display) says it in words.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub(super) listener: String,
+    pub(super) direction: Direction,
+    /// The caller's address; `None`: a process on a unix socket.
+    pub(super) from: Option<IpAddr>,
+    pub(super) trust: Trust,
+    /// The key of the configuration that says so.
+    pub(super) trust_by: String,
+    pub(super) inbound: Inbound,
+    /// Whether the inbound context is continued.
+    pub(super) continued: bool,
+    /// What else there is to say of what came along.
+    pub(super) notes: Vec<String>,
+    pub(super) sampling: Option<Sampling>,
+    /// Names of the caller's fields that don't leave as they came, whatever stands in their place.
+    pub(super) stripped: Vec<String>,
+    /// Status and text of the answer, if the request isn't forwarded; gRPC's code besides.
+    pub(super) refused: Option<Refusal>,
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+/// The answer made here.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub status: u16,
+    pub grpc_status: Option<u16>,
+    pub text: &'static str,
+}
+
+/// How the sampler comes to its decision.
+#[derive(Clone, Debug)]
+pub(super) struct Sampling {
+    /// The key of the configuration that matches.
+    pub rule: String,
+    pub by: By,
+}
+
+/// What decides.
+#[derive(Clone, Debug)]
+pub(super) enum By {
+    /// A rule drops the request.
+    Dropped,
+    /// The trusted parent's flag.
+    Parent,
+    /// A rate.
+    Rate {
+        per_million: u32,
+        ratio_rule: RatioRule,
+        luck: Option<Luck>,
+        /// Randomness and threshold, where both are known and count.
+        numbers: Option<(U56, Option<U56>)>,
+        /// Caps per second that may stop what the rate keeps.
+        caps: Vec<(String, u32)>,
+    },
+}
+
+/// One way it may go.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub probability: f64,
+    pub sampled: bool,
+    pub reason: Option<Reason>,
+    /// `method target version` and header lines, as they leave.
+    pub first_line: String,
+    pub lines: Vec<Line>,
+    /// Names of fields whose value is another than the caller's, and of those that are new.
+    pub replaced: Vec<String>,
+    pub added: Vec<String>,
+    /// Name and kind.
+    pub span: Option<(String, &'static str)>,
+}
+
+impl Report {
+    pub(super) fn of(scene: &Scene<'_>) -> Self {
+        let ways = ways(scene);
+        let first = ways.first().map(|way| &way.rehearsed);
+        let judged = first.and_then(|first| first.judged);
+        let (trust, trust_by) = trust(scene, judged.as_ref());
+        let inbound = judged.map_or(Inbound::Absent, |judged| judged.inbound);
+        let refused = first.and_then(|first| first.refused);
+        let grpc = |status| scene.is_grpc().then_some(status);
+        Self {
+            listener: scene.listener.listen.name.to_string(),
+            direction: scene.listener.proxy.direction,
+            from: scene.address,
+            trust,
+            trust_by,
+            inbound,
+            continued: judged.is_some_and(|judged| judged.trusted.is_some()),
+            notes: notes(scene, judged.as_ref()),
+            sampling: judged.and_then(|judged| sampling(&scene.config.sampling, &judged)),
+            stripped: stripped(&scene.head.headers, &ways),
+            refused: refused.map(|fault| Refusal {
+                status: refuse::status(fault).as_u16(),
+                grpc_status: grpc(refuse::grpc_status(fault)),
+                text: refuse::text(fault),
+            }),
+            outcomes: ways.iter().map(|way| outcome(scene, way)).collect(),
+        }
+    }
+
+    /// The same for machines.
+    pub fn json(&self) -> Value {
+        let outcomes: Vec<_> = self.outcomes.iter().map(Outcome::json).collect();
+        json!({
+            "listener": self.listener,
+            "direction": words::direction(self.direction),
+            "from": self.from,
+            "trust": {"verdict": words::trust(self.trust), "by": self.trust_by},
+            "context": words::context_json(&self.inbound, self.continued),
+            "notes": self.notes,
+            "sampling": self.sampling.as_ref().map(Sampling::json),
+            "stripped": self.stripped,
+            "refused": self.refused.as_ref().map(|refusal| json!({
+                "status": refusal.status,
+                "grpcStatus": refusal.grpc_status,
+                "text": refusal.text,
+            })),
+            "outcomes": outcomes,
+        })
+    }
+}
+
+impl Sampling {
+    fn json(&self) -> Value {
+        match &self.by {
+            By::Dropped => json!({"rule": self.rule, "by": "drop"}),
+            By::Parent => json!({"by": "parent"}),
+            By::Rate {
+                per_million,
+                ratio_rule,
+                luck,
+                numbers,
+                caps,
+            } => json!({
+                "rule": self.rule,
+                "by": "rate",
+                "samplingRatePerMillion": per_million,
+                "ratioRule": words::ratio_rule(*ratio_rule),
+                "dependsOn": luck.map(words::luck),
+                "randomness": numbers.map(|(r, _)| words::hex56(r)),
+                "threshold": numbers.and_then(|(_, t)| t).map(words::hex56),
+                "caps": caps.iter().map(|(key, cap)| json!({"by": key, "perSecond": cap})).collect::<Vec<_>>(),
+            }),
+        }
+    }
+}
+
+impl Outcome {
+    fn json(&self) -> Value {
+        let lines: Vec<_> = self
+            .lines
+            .iter()
+            .map(|line| json!([line.name, line.value]))
+            .collect();
+        json!({
+            "probability": self.probability,
+            "sampled": self.sampled,
+            "upstream": {"line": self.first_line, "headers": lines},
+            "replaced": self.replaced,
+            "added": self.added,
+            "span": self.span.as_ref().map(|(name, kind)| json!({"name": name, "kind": kind})),
+        })
+    }
+}
+
+impl Scene<'_> {
+    fn is_grpc(&self) -> bool {
+        let line = crate::proxy::head::Line {
+            method: &self.head.method,
+            uri: &self.head.uri,
+            version: self.head.version,
+        };
+        line.is_grpc(&self.head.headers)
+    }
+}
+
+fn trust(scene: &Scene<'_>, judged: Option<&Judged>) -> (Trust, String) {
+    let policy = &scene.listener.proxy.trust;
+    let Some(Judged { verdict, .. }) = judged else {
+        return (policy.default, String::new());
+    };
+    let key = match verdict.rule {
+        Some(rule) => format!("rules[{rule}]"),
+        None => "default".to_owned(),
+    };
+    (
+        verdict.trust,
+        format!("listeners[{}].trust.{key}", scene.at),
+    )
+}
+
+/// What of the context is dropped though its caller is trusted.
+fn notes(scene: &Scene<'_>, judged: Option<&Judged>) -> Vec<String> {
+    let headers = &scene.head.headers;
+    let mut notes = Vec::new();
+    if scene.listener.proxy.propagate == Propagate::None {
+        notes.push("the listener lets no context leave (propagate: none)".to_owned());
+    }
+    if scene.config.export.sinks.is_empty() {
+        notes.push("no spans are made (tracing.export.protocol: none)".to_owned());
+    }
+    let trusted = judged.and_then(|judged| judged.trusted);
+    if judged.is_none_or(|judged| judged.verdict.trust != Trust::Full) {
+        return notes;
+    }
+    let values = |name| {
+        headers
+            .get_all(name)
+            .into_iter()
+            .map(http::HeaderValue::as_bytes)
+    };
+    if trusted.is_some_and(|trusted| trusted.format == Format::TraceContext)
+        && let Err(why) = TraceState::parse(values("tracestate"))
+    {
+        notes.push(format!("tracestate is dropped: {why}"));
+    }
+    if let baggage::Verdict::Invalid(why) = baggage::Verdict::of(values("baggage")) {
+        notes.push(format!("baggage is dropped: {why}"));
+    }
+    notes
+}
+
+fn sampling(settings: &Settings, judged: &Judged) -> Option<Sampling> {
+    let decided = judged.decided?;
+    let rule = match decided.rule.index() {
+        Some(index) => format!("tracing.rules[{index}]"),
+        None => "tracing.samplingRatePerMillion".to_owned(),
+    };
+    let by = match (decided.decision.reason, decided.parent) {
+        (Reason::Dropped(_), _) => By::Dropped,
+        (Reason::Parent | Reason::TrustedCap, _) => By::Parent,
+        (_, parent) => {
+            let rate = chance::rate(settings, decided.rule)?;
+            let luck = chance::luck(settings, judged);
+            let threshold = Threshold::of(rate).map(Threshold::get);
+            let randomness = randomness(settings, judged, &decided, parent);
+            By::Rate {
+                per_million: rate.get(),
+                ratio_rule: settings.ratio_rule,
+                luck,
+                numbers: randomness.map(|randomness| (randomness, threshold)),
+                caps: caps(settings, &decided),
+            }
+        }
+    };
+    Some(Sampling { rule, by })
+}
+
+/// The randomness that decides, where it is known before the request comes.
+fn randomness(
+    settings: &Settings,
+    judged: &Judged,
+    decided: &Decided,
+    parent: Parent,
+) -> Option<U56> {
+    if settings.ratio_rule != RatioRule::Consistent {
+        return None;
+    }
+    match parent {
+        Parent::Root { trace_id } => judged.trusted.map(|_| U56::of_trace_id(trace_id)),
+        Parent::Ids { .. } => decided
+            .decision
+            .ot
+            .rv
+            .filter(|_| settings.fleet_key.is_some()),
+        Parent::Full { .. } => None,
+    }
+}
+
+fn caps(settings: &Settings, decided: &Decided) -> Vec<(String, u32)> {
+    let rule = decided.rule.index().and_then(|index| {
+        let rule = settings.rules.get(index)?;
+        let crate::sample::settings::Action::Sample {
+            max_traces_per_second: Some(cap),
+            ..
+        } = rule.action
+        else {
+            return None;
+        };
+        Some((format!("tracing.rules[{index}].maxTracesPerSecond"), cap))
+    });
+    let general = settings.max_traces_per_second;
+    let general = general.map(|cap| ("tracing.maxTracesPerSecond".to_owned(), cap));
+    rule.into_iter().chain(general).collect()
+}
+
+fn outcome(scene: &Scene<'_>, way: &Way) -> Outcome {
+    let rehearsed = &way.rehearsed;
+    let judged = rehearsed.judged.as_ref();
+    let decided = judged.and_then(|judged| judged.decided);
+    let new_key = judged.is_some_and(|judged| {
+        let keyless = scene.config.sampling.fleet_key.is_none();
+        keyless
+            && matches!(
+                judged.decided,
+                Some(Decided {
+                    parent: Parent::Ids { .. },
+                    ..
+                })
+            )
+    });
+    let (before, after) = (&scene.head.headers, &rehearsed.head.headers);
+    let formats = scene.listener.proxy.propagation.inject();
+    let replaced = after
+        .keys()
+        .filter(|name| before.contains_key(*name))
+        .filter(|name| !before.get_all(*name).iter().eq(after.get_all(*name)));
+    let names = |names: &mut dyn Iterator<Item = &http::HeaderName>| {
+        names.map(|name| name.as_str().to_owned()).collect()
+    };
+    Outcome {
+        probability: way.probability,
+        sampled: decided.is_some_and(|decided| decided.decision.sampled),
+        reason: decided.map(|decided| decided.decision.reason),
+        first_line: first_line(&rehearsed.head),
+        lines: masked::lines(after, formats, Made::of(judged, new_key)),
+        replaced: names(&mut { replaced }),
+        added: missing(after, before),
+        span: rehearsed.record.as_ref().map(|record| span(scene, record)),
+    }
+}
+
+fn first_line(head: &http::request::Parts) -> String {
+    let path = head.uri.path_and_query().map(|path| path.as_str());
+    let (target, version): (String, _) = match head.version {
+        Version::HTTP_2 => (Uri::to_string(&head.uri), "HTTP/2"),
+        _ => {
+            let whole = head.uri.to_string();
+            (path.map_or(whole, str::to_owned), "HTTP/1.1")
+        }
+    };
+    format!("{} {target} {version}", head.method)
+}
+
+/// Fields whose lines are gone one way or the other. A list that grew keeps what it had.
+fn stripped(before: &HeaderMap, ways: &[Way]) -> Vec<String> {
+    let goes = |name: &http::HeaderName, after: &HeaderMap| {
+        let text = |headers: &HeaderMap| {
+            let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|v| v.as_bytes()).collect();
+            lines.join(&b", "[..])
+        };
+        !after.contains_key(name) || !text(after).starts_with(&text(before))
+    };
+    let gone = before.keys().filter(|name| {
+        let mut ways = ways.iter();
+        ways.any(|way| goes(name, &way.rehearsed.head.headers))
+    });
+    gone.map(|name| name.as_str().to_owned()).collect()
+}
+
+/// Names in the one that the other hasn't.
+fn missing(one: &HeaderMap, other: &HeaderMap) -> Vec<String> {
+    let names = one.keys().filter(|name| !other.contains_key(*name));
+    names.map(|name| name.as_str().to_owned()).collect()
+}
+
+/// Name and kind, as the exporter would make them.
+fn span(scene: &Scene<'_>, record: &Record) -> (String, &'static str) {
+    let listeners = &scene.config.listeners;
+    let configured = listeners
+        .iter()
+        .flat_map(|l| l.proxy.known_rpc_methods.iter());
+    let converter = Converter::new(Arc::new(KnownMethods::new(configured)));
+    let span = converter.span(record, Anchor::now());
+    let kind = match record.direction {
+        Direction::Ingress => "SERVER",
+        Direction::Egress => "CLIENT",
+    };
+    (span.name.into_owned(), kind)
+}
+
+/// Why a context can't be continued, in words.
+pub(super) fn why(invalid: Invalid) -> (&'static str, &'static str) {
+    match invalid {
+        Invalid::TraceParent(reason) => ("traceparent", reason.as_str()),
+        Invalid::Other(format, reason) => (format.as_str(), reason.as_str()),
+    }
+}
