@@ -1,5 +1,6 @@
 //! What comes on a stream, as a body.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -16,12 +17,15 @@ pub struct Frames {
     /// `content-length`, which the engine holds the peer to.
     length: Option<u64>,
     data_done: bool,
+    /// The end was seen: asking the engine takes its lock, and an end stays one.
+    ended: Cell<bool>,
 }
 
 impl Frames {
     /// The body behind a head with these fields.
     pub fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
-        let length = if stream.is_end_stream() {
+        let ended = stream.is_end_stream();
+        let length = if ended {
             Some(0)
         } else {
             headers.get(header::CONTENT_LENGTH).and_then(parsed)
@@ -30,6 +34,7 @@ impl Frames {
             stream,
             length,
             data_done: false,
+            ended: Cell::new(ended),
         }
     }
 
@@ -75,7 +80,10 @@ impl Body for Frames {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        if !self.ended.get() {
+            self.ended.set(self.stream.is_end_stream());
+        }
+        self.ended.get()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -104,6 +104,8 @@ fn accept(
     let (parts, stream) = request.into_parts();
     let (body, opening) = if parts.method == Method::CONNECT {
         (Incoming::Empty, Some(stream))
+    } else if stream.is_end_stream() {
+        (Incoming::Empty, None)
     } else {
         (Incoming::Http2(Frames::new(stream, &parts.headers)), None)
     };
