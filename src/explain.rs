@@ -5,6 +5,9 @@
 //! the decision hangs on an id that isn't made yet, both ways are rehearsed.
 
 mod chance;
+mod compare;
+mod identity;
+mod machine;
 mod masked;
 mod report;
 mod words;
@@ -156,6 +159,11 @@ impl<'a> Scene<'a> {
         })
     }
 
+    fn caller(&self) -> Caller {
+        let from = &self.question.from;
+        Caller::known(self.address, from.process, from.certificates.clone())
+    }
+
     /// The request's way with these ids, and this key where none is configured.
     fn rehearse(&self, seed: [u8; 32], key: [u8; 16]) -> Rehearsed {
         let sampling = &self.config.sampling;
@@ -170,8 +178,7 @@ impl<'a> Scene<'a> {
             sampler: Arc::new(Sampler::new(sampling, key)),
             access_log: Default::default(),
         };
-        let from = &self.question.from;
-        let caller = Caller::known(self.address, from.process, from.certificates.clone());
+        let caller = self.caller();
         let records = !self.config.export.sinks.is_empty();
         let rehearsal = Rehearsal::new(&plan, caller, self.http2, seed, records);
         rehearsal.request(self.head.clone())

@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Uri, Version};
-use serde_json::{Value, json};
-
+use super::Scene;
 use super::chance::{self, Luck, Way, ways};
+use super::compare::{first_line, missing, stripped};
+use super::identity::Identity;
 use super::masked::{self, Line, Made};
-use super::{Scene, words};
 use crate::context::baggage;
 use crate::context::extract::{Inbound, Invalid};
 use crate::context::formats::Format;
@@ -32,6 +31,8 @@ pub struct Report {
     pub(super) direction: Direction,
     /// The caller's address; `None`: a process on a unix socket.
     pub(super) from: Option<IpAddr>,
+    /// What the certificate that was presented is worth.
+    pub(super) identity: Option<Identity>,
     pub(super) trust: Trust,
     /// The key of the configuration that says so.
     pub(super) trust_by: String,
@@ -112,6 +113,7 @@ impl Report {
             listener: scene.listener.listen.name.to_string(),
             direction: scene.listener.proxy.direction,
             from: scene.address,
+            identity: Identity::of(scene),
             trust,
             trust_by,
             inbound,
@@ -126,70 +128,6 @@ impl Report {
             }),
             outcomes: ways.iter().map(|way| outcome(scene, way)).collect(),
         }
-    }
-
-    /// The same for machines.
-    pub fn json(&self) -> Value {
-        let outcomes: Vec<_> = self.outcomes.iter().map(Outcome::json).collect();
-        json!({
-            "listener": self.listener,
-            "direction": words::direction(self.direction),
-            "from": self.from,
-            "trust": {"verdict": words::trust(self.trust), "by": self.trust_by},
-            "context": words::context_json(&self.inbound, self.continued),
-            "notes": self.notes,
-            "sampling": self.sampling.as_ref().map(Sampling::json),
-            "stripped": self.stripped,
-            "refused": self.refused.as_ref().map(|refusal| json!({
-                "status": refusal.status,
-                "grpcStatus": refusal.grpc_status,
-                "text": refusal.text,
-            })),
-            "outcomes": outcomes,
-        })
-    }
-}
-
-impl Sampling {
-    fn json(&self) -> Value {
-        match &self.by {
-            By::Dropped => json!({"rule": self.rule, "by": "drop"}),
-            By::Parent => json!({"by": "parent"}),
-            By::Rate {
-                per_million,
-                ratio_rule,
-                luck,
-                numbers,
-                caps,
-            } => json!({
-                "rule": self.rule,
-                "by": "rate",
-                "samplingRatePerMillion": per_million,
-                "ratioRule": words::ratio_rule(*ratio_rule),
-                "dependsOn": luck.map(words::luck),
-                "randomness": numbers.map(|(r, _)| words::hex56(r)),
-                "threshold": numbers.and_then(|(_, t)| t).map(words::hex56),
-                "caps": caps.iter().map(|(key, cap)| json!({"by": key, "perSecond": cap})).collect::<Vec<_>>(),
-            }),
-        }
-    }
-}
-
-impl Outcome {
-    fn json(&self) -> Value {
-        let lines: Vec<_> = self
-            .lines
-            .iter()
-            .map(|line| json!([line.name, line.value]))
-            .collect();
-        json!({
-            "probability": self.probability,
-            "sampled": self.sampled,
-            "upstream": {"line": self.first_line, "headers": lines},
-            "replaced": self.replaced,
-            "added": self.added,
-            "span": self.span.as_ref().map(|(name, kind)| json!({"name": name, "kind": kind})),
-        })
     }
 }
 
@@ -348,40 +286,6 @@ fn outcome(scene: &Scene<'_>, way: &Way) -> Outcome {
         added: missing(after, before),
         span: rehearsed.record.as_ref().map(|record| span(scene, record)),
     }
-}
-
-fn first_line(head: &http::request::Parts) -> String {
-    let path = head.uri.path_and_query().map(|path| path.as_str());
-    let (target, version): (String, _) = match head.version {
-        Version::HTTP_2 => (Uri::to_string(&head.uri), "HTTP/2"),
-        _ => {
-            let whole = head.uri.to_string();
-            (path.map_or(whole, str::to_owned), "HTTP/1.1")
-        }
-    };
-    format!("{} {target} {version}", head.method)
-}
-
-/// Fields whose lines are gone one way or the other. A list that grew keeps what it had.
-fn stripped(before: &HeaderMap, ways: &[Way]) -> Vec<String> {
-    let goes = |name: &http::HeaderName, after: &HeaderMap| {
-        let text = |headers: &HeaderMap| {
-            let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|v| v.as_bytes()).collect();
-            lines.join(&b", "[..])
-        };
-        !after.contains_key(name) || !text(after).starts_with(&text(before))
-    };
-    let gone = before.keys().filter(|name| {
-        let mut ways = ways.iter();
-        ways.any(|way| goes(name, &way.rehearsed.head.headers))
-    });
-    gone.map(|name| name.as_str().to_owned()).collect()
-}
-
-/// Names in the one that the other hasn't.
-fn missing(one: &HeaderMap, other: &HeaderMap) -> Vec<String> {
-    let names = one.keys().filter(|name| !other.contains_key(*name));
-    names.map(|name| name.as_str().to_owned()).collect()
 }
 
 /// Name and kind, as the exporter would make them.

@@ -2,8 +2,6 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use serde_json::{Value, json};
-
 use super::chance::Luck;
 use super::report::{By, Outcome, Report, Sampling, why};
 use crate::context::extract::Inbound;
@@ -47,25 +45,6 @@ pub(super) fn hex56(value: U56) -> String {
     format!("{:014x}", value.get())
 }
 
-pub(super) fn context_json(inbound: &Inbound, continued: bool) -> Value {
-    match inbound {
-        Inbound::Absent => json!({"state": "absent"}),
-        Inbound::Decision(sampled) => json!({"state": "decision", "sampled": sampled}),
-        Inbound::Invalid(invalid) => {
-            let (what, reason) = why(*invalid);
-            json!({"state": "invalid", "field": what, "reason": reason})
-        }
-        Inbound::Valid(context) => json!({
-            "state": "valid",
-            "format": context.format.as_str(),
-            "traceId": context.parent.trace_id.to_string(),
-            "parentId": context.parent.parent_id.to_string(),
-            "sampled": (!context.deferred).then(|| context.parent.flags.sampled()),
-            "continued": continued,
-        }),
-    }
-}
-
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let way = direction(self.direction);
@@ -73,6 +52,9 @@ impl Display for Report {
         match self.from {
             Some(address) => writeln!(f, "caller    {address}")?,
             None => writeln!(f, "caller    a process on a unix socket")?,
+        }
+        if let Some(identity) = &self.identity {
+            writeln!(f, "          its certificate: {identity}")?;
         }
         self.trust(f)?;
         self.context(f)?;

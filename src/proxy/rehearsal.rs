@@ -19,7 +19,6 @@ use super::settings::UpstreamProtocol;
 use super::target;
 use super::worker::{Admission, Guards, Worker};
 use crate::access_log;
-use crate::context::trust::Verdict;
 use crate::export::ring::Producer;
 use crate::lifecycle::Drain;
 use crate::metrics::Registry;
@@ -62,11 +61,6 @@ impl Rehearsal {
             connection: Connection::unconnected(worker, slot, caller, spoken, guards),
             listener,
         }
-    }
-
-    /// What the caller's context may do.
-    pub fn verdict(&self) -> Verdict {
-        self.connection.caller.judge(&self.listener)
     }
 
     /// Rehearses one request.

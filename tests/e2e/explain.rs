@@ -3,15 +3,18 @@
 mod agrees;
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tracegate::config::{self, Config, FileText, Flags, Source, Strictness};
 use tracegate::explain::{self, From, Question, Report};
 
 use super::component::{Component, Seen};
+use super::files::{Authority, TempDir};
 use super::program;
 use super::proxy::{self, Proxy, document};
 use super::receiver::Scratch;
+use super::trust::{holder, until};
 use super::wire::{self, Wire};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -282,6 +285,106 @@ fn randomness_and_threshold_are_shown_where_they_are_known() {
         ],
         "ids without a decision",
     );
+}
+
+#[test]
+fn a_certificate_is_judged_as_the_listener_would_now() {
+    let directory = TempDir::new();
+    let [known, other] = [(); 2].map(|()| Authority::new());
+    let (cert, key) = known.issue(&["a.example"]).write(&directory, "server");
+    let ca = directory.file("clients.pem", known.pem());
+    let listener = |name: &str, auth: &str| {
+        format!(
+            "- name: {name}
+  bind: 127.0.0.1:0
+  tls:
+    certificates: [{{certFile: \"{}\", keyFile: \"{}\"}}]
+{auth}  trust: {{rules: [{{from: {{clientCert: {{groups: [system:monitoring]}}}}, as: full}}]}}
+  upstream: {{url: \"http://127.0.0.1:1\"}}
+",
+            cert.display(),
+            key.display()
+        )
+    };
+    let asked = |auth: &str| {
+        let ca = ca.display();
+        format!("    clientCAFile: \"{ca}\"\n    clientAuth: {auth}\n")
+    };
+    let yaml = format!(
+        "listeners:\n{}{}",
+        listener("asks", &asked("request")),
+        listener("needs", &asked("require"))
+    );
+    let cli = Cli::new("explain-certificate", &yaml);
+    let expired = until(
+        holder("prometheus", "system:monitoring"),
+        SystemTime::now() - Duration::from_secs(3600),
+    );
+    for (name, certificate, listener, phrases, why) in [
+        (
+            "good",
+            known.sign(holder("prometheus", "system:monitoring")),
+            "asks",
+            &[
+                "its certificate: verified: CN=prometheus O=system:monitoring",
+                "trust     full by listeners[0].trust.rules[0]",
+            ][..],
+            "the listener's authority vouches for it",
+        ),
+        (
+            "other-group",
+            known.sign(holder("prometheus", "system:nodes")),
+            "asks",
+            &[
+                "verified: CN=prometheus O=system:nodes",
+                "trust     drop by listeners[0].trust.default",
+            ],
+            "verified, but no rule's",
+        ),
+        (
+            "foreign",
+            other.sign(holder("prometheus", "system:monitoring")),
+            "asks",
+            &[
+                "its certificate: proves nothing",
+                "trust     drop by listeners[0].trust.default",
+            ],
+            "another authority's",
+        ),
+        (
+            "expired",
+            known.sign(expired),
+            "needs",
+            &[
+                "its certificate: proves nothing",
+                "refused   with status 403",
+            ],
+            "it was valid once, and one is required",
+        ),
+    ] {
+        let (file, _) = certificate.write(&directory, name);
+        let file = file.to_str().expect("UTF-8");
+        cli.says(
+            &["--listener", listener, "--as-certificate", file],
+            phrases,
+            why,
+        );
+    }
+    cli.says(
+        &["--listener", "needs"],
+        &["refused   with status 403"],
+        "none is presented",
+    );
+}
+
+#[test]
+fn what_says_who_asks_is_not_shown() {
+    let cli = Cli::new("explain-secrets", TWO);
+    let finished = cli.run(&["--listener", "out", "-H", "Authorization: Bearer planted"]);
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert!(!finished.stdout.contains("planted"), "{}", finished.stdout);
+    let shown = "authorization: <not shown>";
+    assert!(finished.stdout.contains(shown), "{}", finished.stdout);
 }
 
 #[test]

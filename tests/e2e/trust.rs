@@ -101,7 +101,7 @@ impl Rig {
 }
 
 /// A holder of a certificate that is valid for as long as tests last.
-fn holder(common_name: &str, group: &str) -> CertificateParams {
+pub fn holder(common_name: &str, group: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     let name = &mut params.distinguished_name;
@@ -119,7 +119,7 @@ fn workload(uri: &str) -> CertificateParams {
 }
 
 /// Ends a certificate's life at that moment, to the second.
-fn until(mut params: CertificateParams, end: SystemTime) -> CertificateParams {
+pub fn until(mut params: CertificateParams, end: SystemTime) -> CertificateParams {
     let end = end.duration_since(SystemTime::UNIX_EPOCH).expect("later");
     params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end.as_secs());
     params
