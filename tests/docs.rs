@@ -92,7 +92,8 @@ fn every_make_target_a_page_names_exists() {
 #[test]
 fn every_flag_the_readme_uses_is_known() {
     let page = read("README.md");
-    let source = read("src/cli/run.rs") + &read("src/cli/check.rs");
+    let source = ["run", "check", "explain"].map(|command| read(&format!("src/cli/{command}.rs")));
+    let source = source.concat();
     let commands = page.split("```").skip(1).step_by(2).collect::<String>();
     let lines = commands.replace("\\\n", " ");
     let ours = lines.lines().filter(|line| line.contains("tracegate "));
