@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::context::traceparent::TraceParent;
 use crate::span::record::Record;
@@ -42,6 +42,8 @@ pub enum Mode {
 pub struct Entry {
     /// The request as it ended; its ids only count if it was recorded.
     pub record: Box<Record>,
+    /// When the request's head had been read; the record's own beginning is its last attempt's.
+    pub start: Instant,
     /// The span it was recorded as, or else what was handed on to the upstream.
     pub context: Option<TraceParent>,
     /// Who called.

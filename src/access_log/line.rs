@@ -28,7 +28,7 @@ pub(super) fn write(entry: &Entry, anchor: Anchor, out: &mut String) {
     line.put_some("query", record.query.as_deref().map(redact::query));
     line.put("protocol", entry.protocol);
     line.put_some("status", record.status);
-    let duration = record.end.saturating_duration_since(record.start);
+    let duration = record.end.saturating_duration_since(entry.start);
     line.put("duration", duration.as_secs_f64());
     line.put("bytes_received", record.request_bytes);
     line.put("bytes_sent", record.response_bytes);

@@ -46,8 +46,10 @@ fn output(
 }
 
 fn entry(change: impl FnOnce(&mut Entry)) -> Entry {
+    let record = fixture();
     let mut entry = Entry {
-        record: fixture(),
+        start: record.start,
+        record,
         context: None,
         client: None,
         protocol: "HTTP/1.1",

@@ -23,11 +23,14 @@ use crate::span::capture::Capture;
 use crate::span::error_type::Ended;
 use crate::span::record::{Direction, Fault, Outcome, Record};
 
+mod attempts;
+
 /// One request being served; ends on drop if nothing ended it before.
 pub struct Exchange {
     worker: Rc<Worker>,
     counters: Arc<ListenerShard>,
     in_flight: Option<InFlight>,
+    /// When the head had been read, or the attempt that is under way began.
     start: Instant,
     /// What metrics say of it.
     call: Call,
@@ -44,6 +47,8 @@ pub struct Exchange {
 struct Logged {
     /// The record was made for the log alone, and is no span's.
     alone: bool,
+    /// When the head had been read, if that isn't when the record begins.
+    since: Option<Instant>,
     /// What went on to the upstream.
     context: Option<TraceParent>,
     client: Option<IpAddr>,
@@ -103,7 +108,7 @@ impl Exchange {
         }
     }
 
-    /// When the head had been read.
+    /// When the head had been read, or the attempt that is under way began.
     pub const fn start(&self) -> Instant {
         self.start
     }
@@ -257,7 +262,9 @@ impl Exchange {
     /// Hands a logged request's record to the log, and to the exporter if it is a span's.
     fn hand_over(&self, record: Box<Record>, logged: &Logged) {
         let (client, protocol) = (logged.client, logged.protocol);
-        let entry = |record, context| Entry {
+        let since = logged.since;
+        let entry = |record: Box<Record>, context| Entry {
+            start: since.unwrap_or(record.start),
             record,
             context,
             client,

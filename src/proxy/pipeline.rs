@@ -14,7 +14,6 @@ use super::listener::Listener;
 use super::target;
 use super::trace::{self, Traced};
 use super::upstream::Version as Spoken;
-use crate::metrics::labels::Version;
 use crate::span::record::Fault;
 
 /// What the caller wants the exchange to become.
@@ -70,6 +69,20 @@ pub fn observed(
     Ok((wanted, traced))
 }
 
+/// An attempt failed with `fault` and the request is sent anew: the fields then carry the context
+/// of the next one.
+pub fn resend(
+    connection: &Connection,
+    listener: &Listener,
+    headers: &mut impl Head,
+    fault: Fault,
+    exchange: &mut Exchange,
+) {
+    if let Some(context) = exchange.resend(fault) {
+        trace::renew(connection, listener, headers, &context);
+    }
+}
+
 /// Takes hop-by-hop fields off and checks that head and target can be forwarded.
 fn admit(
     line: Line<'_>,
@@ -118,7 +131,6 @@ pub fn response(
     headers: &mut impl Head,
     traced: &Traced,
     spoken: Spoken,
-    resends: u8,
     exchange: &mut Exchange,
 ) -> Result<Upgrade, Ambiguous> {
     let look = hop::look(headers);
@@ -129,10 +141,6 @@ pub fn response(
         told.tell(headers);
     }
     exchange.answered(status, headers);
-    exchange.record(|record| record.resends = resends);
-    exchange.spoke(match spoken {
-        Spoken::Http1 => Version::Http11,
-        Spoken::Http2 => Version::Http2,
-    });
+    exchange.spoke(spoken.into());
     settled.map(|()| switched)
 }

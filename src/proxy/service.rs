@@ -20,6 +20,7 @@ use super::exchange::Exchange;
 use super::gate::Gate;
 use super::head::Line;
 use super::hop::{self, Upgrade};
+use super::listener::Listener;
 use super::pipeline::{self, Wanted};
 use super::refuse;
 use super::trace::Traced;
@@ -115,6 +116,7 @@ fn begin(
         flight: route.begin(parts, body),
         reply: Some(Reply {
             connection,
+            listener,
             exchange,
             open,
             traced,
@@ -151,19 +153,32 @@ impl Serving {
         let Some(waiting) = reply else {
             return Poll::Pending;
         };
-        match ready!(flight.poll(cx)) {
-            Arrived::Interim(mut head) => {
-                pipeline::interim(head.headers_mut(), &waiting.traced);
-                Poll::Ready(Said::Interim(head))
+        loop {
+            match ready!(flight.poll(cx)) {
+                Arrived::Interim(mut head) => {
+                    pipeline::interim(head.headers_mut(), &waiting.traced);
+                    return Poll::Ready(Said::Interim(head));
+                }
+                Arrived::Again(mut again) => {
+                    let headers = &mut again.request.0.headers;
+                    let (connection, listener) = (&waiting.connection, &waiting.listener);
+                    let exchange = &mut waiting.exchange;
+                    pipeline::resend(connection, listener, headers, again.fault, exchange);
+                    flight.resend(again);
+                }
+                Arrived::Answer(answer) => {
+                    return match reply.take() {
+                        Some(reply) => Poll::Ready(Said::Answer(Ok(reply.relay(answer)))),
+                        None => Poll::Pending,
+                    };
+                }
+                Arrived::Failure(failure) => {
+                    return match reply.take() {
+                        Some(reply) => Poll::Ready(Said::Answer(reply.fail(failure))),
+                        None => Poll::Pending,
+                    };
+                }
             }
-            Arrived::Answer(answer) => match reply.take() {
-                Some(reply) => Poll::Ready(Said::Answer(Ok(reply.relay(answer)))),
-                None => Poll::Pending,
-            },
-            Arrived::Failure(failure) => match reply.take() {
-                Some(reply) => Poll::Ready(Said::Answer(reply.fail(failure))),
-                None => Poll::Pending,
-            },
         }
     }
 }
@@ -213,6 +228,8 @@ fn outgoing(body: Incoming, waits: bool, exchange: &mut Exchange) -> (RequestBod
 /// What an answer is relayed with.
 struct Reply {
     connection: Rc<Connection>,
+    /// As it was when the request came.
+    listener: Rc<Listener>,
     exchange: Exchange,
     open: Open,
     traced: Traced,
@@ -227,8 +244,6 @@ struct Reply {
 impl Reply {
     /// No answer came: the caller gets one made here, or the upstream's reset code.
     fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
-        self.exchange
-            .record(|record| record.resends = failure.resends);
         if let Some(fault) = failure.error.as_ref().and_then(EngineError::caller_fault) {
             return Ok(self.interrupted(&fault));
         }
@@ -270,7 +285,6 @@ impl Reply {
             response,
             lease,
             version,
-            resends,
         } = answer;
         let (mut parts, body) = response.into_parts();
         let settled = pipeline::response(
@@ -278,7 +292,6 @@ impl Reply {
             &mut parts.headers,
             &self.traced,
             version,
-            resends,
             &mut self.exchange,
         );
         parts.version = if self.connection.http2 {

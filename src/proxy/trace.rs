@@ -252,6 +252,38 @@ fn inject(
     state: &Outgoing,
     propagation: &Propagation,
 ) {
+    write(connection, headers, context, propagation);
+    if let Some(state) = state.value()
+        && propagation.injects(Format::TraceContext)
+        && let Some(value) = connection
+            .worker
+            .values
+            .borrow_mut()
+            .header(state.as_bytes())
+    {
+        headers.set(TRACESTATE, value);
+    }
+}
+
+/// Puts the context of another attempt in the place of the one before, if any has left.
+pub fn renew(
+    connection: &Connection,
+    listener: &Listener,
+    headers: &mut impl Head,
+    context: &TraceParent,
+) {
+    let settings = &listener.settings;
+    if settings.propagate != Propagate::None {
+        write(connection, headers, context, &settings.propagation);
+    }
+}
+
+fn write(
+    connection: &Connection,
+    headers: &mut impl Head,
+    context: &TraceParent,
+    propagation: &Propagation,
+) {
     let mut values = connection.worker.values.borrow_mut();
     for format in propagation.inject() {
         format.write(context, &mut |name, value| {
@@ -261,12 +293,6 @@ fn inject(
                 headers.set(name, value);
             }
         });
-    }
-    if let Some(state) = state.value()
-        && propagation.injects(Format::TraceContext)
-        && let Some(value) = values.header(state.as_bytes())
-    {
-        headers.set(TRACESTATE, value);
     }
 }
 

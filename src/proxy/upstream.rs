@@ -20,6 +20,7 @@ use http::HeaderValue;
 use self::connect::{Connected, Dialer, UpstreamTls};
 use super::settings::{Settings, UpstreamProtocol, UpstreamSettings};
 use crate::listen::stream::Stream;
+use crate::metrics::labels;
 use crate::metrics::shard::ListenerShard;
 use crate::span::record::Fault;
 
@@ -36,6 +37,15 @@ pub enum Version {
     Http1,
     /// HTTP/2.
     Http2,
+}
+
+impl From<Version> for labels::Version {
+    fn from(spoken: Version) -> Self {
+        match spoken {
+            Version::Http1 => Self::Http11,
+            Version::Http2 => Self::Http2,
+        }
+    }
 }
 
 /// What a request asks of a connection.

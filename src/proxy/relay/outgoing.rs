@@ -43,11 +43,7 @@ impl Relay {
             &request.method,
             start,
         );
-        let line = Line {
-            method: &request.method,
-            uri: &request.uri,
-            version: request.version,
-        };
+        let line = request.line();
         let fields = &mut self.wires.fields;
         let http10 = request.version == Version::HTTP_10;
         let grpc = line.is_grpc(fields);
@@ -87,18 +83,24 @@ impl Relay {
             grpc,
             waits: waits && length != Length::None,
             repeatable: request.method.is_idempotent() && length == Length::None,
-            resends: 0,
+            resent: false,
             keep: keep && matches!(wanted, Wanted::Response),
             keep_up: false,
             interim: false,
             finishing: Rc::clone(&self.finishing),
             wanted,
         };
-        self.carry(reply, length, &listener).await
+        self.carry(&request, reply, length, &listener).await
     }
 
     /// Sends the request, anew once where that is safe, and relays the answer.
-    async fn carry(&mut self, mut reply: Reply, length: Length, listener: &Listener) -> Next {
+    async fn carry(
+        &mut self,
+        request: &parse::Request,
+        mut reply: Reply,
+        length: Length,
+        listener: &Listener,
+    ) -> Next {
         let upstream = &listener.upstream;
         let encoder = match length {
             Length::Chunked => Encoder::Chunked,
@@ -106,8 +108,11 @@ impl Relay {
         };
         let mut body = (Decoder::new(length), encoder);
         loop {
-            let again = reply.resends > 0;
-            let kept = if again { None } else { upstream.raw().take() };
+            let kept = if reply.resent {
+                None
+            } else {
+                upstream.raw().take()
+            };
             let may_repeat = kept.is_some();
             let watch = body.0.is_done().then_some(self.limits.bytes);
             let up = match kept {
@@ -133,9 +138,9 @@ impl Relay {
             let sent = flight.request_done();
             match end {
                 End::Again => {
-                    reply.resends += 1;
+                    reply.resent = true;
                     listener.counters.upstream_retried();
-                    self.wires.to_up.rewind();
+                    self.renew(request, &mut reply, length, listener);
                 }
                 End::Done => {
                     if flight.reusable() {
@@ -160,6 +165,28 @@ impl Relay {
         }
     }
 
+    /// Prepares the second attempt. Nothing was heard, so the fields are still the request's.
+    fn renew(
+        &mut self,
+        request: &parse::Request,
+        reply: &mut Reply,
+        length: Length,
+        listener: &Listener,
+    ) {
+        let Wires { fields, to_up, .. } = &mut self.wires;
+        let (connection, exchange) = (&self.connection, &mut reply.exchange);
+        pipeline::resend(
+            connection,
+            listener,
+            fields,
+            Fault::ConnectionClosed,
+            exchange,
+        );
+        to_up.clear();
+        let (line, upstream) = (request.line(), &listener.upstream);
+        write_head(line, fields, upstream, length, &mut to_up.bytes);
+    }
+
     /// There is no response, or not all of it.
     fn failed(&mut self, end: End, mut reply: Reply, sent: bool, answered: bool) -> Next {
         let (fault, outcome) = match end {
@@ -177,8 +204,6 @@ impl Relay {
         if end == End::BadBody {
             reply.exchange.count_refusal(fault);
         }
-        let resends = reply.resends;
-        reply.exchange.record(|record| record.resends = resends);
         if answered {
             reply.exchange.end(outcome);
             return Next::Drop;

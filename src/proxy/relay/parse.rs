@@ -7,6 +7,7 @@ use http::{Method, Uri, Version};
 use httparse::{Header, ParserConfig, Status};
 
 use super::fields::Fields;
+use crate::proxy::head::Line;
 use crate::proxy::upstream::connect::HeadLimits;
 use crate::span::record::Fault;
 
@@ -24,6 +25,17 @@ pub struct Request {
     pub version: Version,
     /// Bytes of the head.
     pub length: usize,
+}
+
+impl Request {
+    /// Its first line.
+    pub const fn line(&self) -> Line<'_> {
+        Line {
+            method: &self.method,
+            uri: &self.uri,
+            version: self.version,
+        }
+    }
 }
 
 /// A response's first line, and how long its head is.

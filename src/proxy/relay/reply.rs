@@ -41,8 +41,8 @@ pub struct Reply {
     pub waits: bool,
     /// The request is idempotent and has no body.
     pub repeatable: bool,
-    /// Attempts beyond the first.
-    pub resends: u8,
+    /// The first attempt failed.
+    pub resent: bool,
     /// The caller's connection may carry another request.
     pub keep: bool,
     /// The upstream's connection may carry another request.
@@ -114,7 +114,6 @@ impl Reply {
             fields,
             &self.traced,
             Version::Http1,
-            self.resends,
             &mut self.exchange,
         )
         .map_err(|_| Fault::Protocol)?;

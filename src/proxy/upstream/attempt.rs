@@ -193,7 +193,7 @@ impl Attempt {
     }
 
     /// There is an answer, and so no second attempt.
-    pub fn answered(&mut self, response: Response<Incoming>, resends: u8) -> Answer {
+    pub fn answered(&mut self, response: Response<Incoming>) -> Answer {
         if let Some(tape) = self.replay.take().and_then(|replay| replay.tape) {
             tape.forget();
         }
@@ -205,7 +205,6 @@ impl Attempt {
                 Lease::Http1(_) | Lease::Tunnel => Version::Http1,
             },
             lease,
-            resends,
         }
     }
 }

@@ -32,8 +32,6 @@ pub struct Answer {
     pub lease: Lease,
     /// Version spoken.
     pub version: Version,
-    /// Attempts beyond the first.
-    pub resends: u8,
 }
 
 /// Why there is no answer.
@@ -42,12 +40,18 @@ pub struct Failure {
     pub fault: Fault,
     /// The engine's error, which may carry the upstream's reset code.
     pub error: Option<EngineError>,
-    /// Attempts beyond the first.
-    pub resends: u8,
+}
+
+/// A request whose first attempt failed, to be sent anew: by [`Flight::resend`].
+pub struct Again {
+    /// What went wrong.
+    pub fault: Fault,
+    /// Its head as it left, and its body.
+    pub request: Box<(Parts, RequestBody)>,
+    route: Route,
 }
 
 /// Where a request goes and what it needs there.
-#[derive(Clone)]
 pub struct Route {
     /// The upstream.
     pub upstream: Rc<Upstream>,
@@ -61,26 +65,32 @@ pub struct Route {
 
 /// A request on its way. Small, and polled where it stands: there is
 /// one per open stream.
-pub struct Flight(State);
+pub struct Flight {
+    state: State,
+    /// The first attempt failed.
+    resent: bool,
+}
 
 enum State {
     /// On a connection that was at hand.
     Sent(Route, Attempt),
-    /// Waits for a connection, or for the answer to a second attempt.
-    Slow(
-        Pin<Box<dyn Future<Output = Result<Answer, Failure>>>>,
-        Interim,
-    ),
+    /// Waits for a connection, or for the answer to a request that did.
+    Slow(Pin<Box<dyn Future<Output = Arrived>>>, Interim),
     /// Can't be sent.
     Failed(Fault),
+    /// Handed back as [`Arrived::Again`].
+    Returned,
 }
 
 /// What has come of a request.
+#[expect(clippy::large_enum_variant, reason = "handed on at once, never kept")]
 pub enum Arrived {
     /// An interim response; more comes.
     Interim(Response<()>),
     /// The answer.
     Answer(Answer),
+    /// Nothing, and it may be sent anew.
+    Again(Again),
     /// There is none.
     Failure(Failure),
 }
@@ -89,116 +99,105 @@ impl Route {
     /// Sends a request, whose head is complete but for the form of its target, if a connection
     /// is at hand.
     pub fn begin(self, head: Parts, body: RequestBody) -> Flight {
-        Flight(match self.upstream.at_hand(self.need, false) {
-            None => self.later(Box::new((head, body)), 0),
+        let state = match self.upstream.at_hand(self.need, false) {
+            None => self.later(Box::new((head, body)), false),
             Some(checkout) => match Attempt::begin(&self, head, body, checkout) {
                 Ok(attempt) => State::Sent(self, attempt),
                 Err(fault) => State::Failed(fault),
             },
-        })
+        };
+        Flight {
+            state,
+            resent: false,
+        }
     }
 
-    fn later(self, request: Box<(Parts, RequestBody)>, resends: u8) -> State {
+    fn later(self, request: Box<(Parts, RequestBody)>, resent: bool) -> State {
         let interim = Interim::default();
         State::Slow(
-            Box::pin(self.slowly(request, resends, interim.clone())),
+            Box::pin(self.slowly(request, resent, interim.clone())),
             interim,
         )
     }
 
-    fn retried(&self) {
-        self.upstream.dialer.counters().upstream_retried();
-    }
-
-    /// Connects if need be; the first of two attempts may still fail.
+    /// Connects if need be.
     async fn slowly(
         self,
-        mut request: Box<(Parts, RequestBody)>,
-        mut resends: u8,
+        request: Box<(Parts, RequestBody)>,
+        resent: bool,
         interim: Interim,
-    ) -> Result<Answer, Failure> {
+    ) -> Arrived {
+        let checkout = match self.upstream.at_hand(self.need, resent) {
+            Some(checkout) => Ok(checkout),
+            None => self.upstream.checkout(self.need, resent).await,
+        };
+        let (head, body) = *request;
+        let attempt = checkout.and_then(|checkout| Attempt::begin(&self, head, body, checkout));
+        let mut attempt = match attempt {
+            Ok(attempt) => attempt,
+            Err(fault) => return Arrived::Failure(Failure { fault, error: None }),
+        };
         loop {
-            let fail = |fault| Failure::of(fault, resends);
-            let again = resends > 0;
-            let checkout = match self.upstream.at_hand(self.need, again) {
-                Some(checkout) => checkout,
-                None => {
-                    let made = self.upstream.checkout(self.need, again).await;
-                    made.map_err(fail)?
+            match poll_fn(|cx| attempt.poll(self.tells, cx)).await {
+                Step::Interim(head) => interim.push(head),
+                Step::Answer(response) => return Arrived::Answer(attempt.answered(response)),
+                Step::None(unanswered) => {
+                    drop(attempt);
+                    return self.unanswered(unanswered, resent);
                 }
-            };
-            let (head, body) = *request;
-            let mut attempt = Attempt::begin(&self, head, body, checkout).map_err(fail)?;
-            request = loop {
-                match poll_fn(|cx| attempt.poll(self.tells, cx)).await {
-                    Step::Interim(head) => interim.push(head),
-                    Step::Answer(response) => return Ok(attempt.answered(response, resends)),
-                    Step::None(Unanswered {
-                        anew: Some(anew), ..
-                    }) if !again => break anew,
-                    Step::None(unanswered) => return Err(unanswered.failure(resends)),
-                }
-            };
-            self.retried();
-            resends += 1;
+            }
+        }
+    }
+
+    /// What follows where there is no answer: the first of two attempts may fail.
+    fn unanswered(self, unanswered: Unanswered, resent: bool) -> Arrived {
+        let Unanswered { fault, error, anew } = unanswered;
+        match anew {
+            Some(request) if !resent => {
+                self.upstream.dialer.counters().upstream_retried();
+                Arrived::Again(Again {
+                    fault,
+                    request,
+                    route: self,
+                })
+            }
+            _ => Arrived::Failure(Failure { fault, error }),
         }
     }
 }
 
 impl Flight {
-    /// Ready with an interim response, if the caller is told of them, or with the answer.
+    /// Ready with an interim response, if the caller is told of them, with the answer, or with
+    /// the request itself, if it may be sent anew.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
-        loop {
-            match &mut self.0 {
-                State::Sent(route, attempt) => match ready!(attempt.poll(route.tells, cx)) {
-                    Step::Interim(head) => return Poll::Ready(Arrived::Interim(head)),
-                    Step::Answer(response) => {
-                        return Poll::Ready(Arrived::Answer(attempt.answered(response, 0)));
+        match &mut self.state {
+            State::Sent(route, attempt) => match ready!(attempt.poll(route.tells, cx)) {
+                Step::Interim(head) => Poll::Ready(Arrived::Interim(head)),
+                Step::Answer(response) => Poll::Ready(Arrived::Answer(attempt.answered(response))),
+                Step::None(unanswered) => {
+                    match std::mem::replace(&mut self.state, State::Returned) {
+                        State::Sent(route, _) => {
+                            Poll::Ready(route.unanswered(unanswered, self.resent))
+                        }
+                        _ => Poll::Pending,
                     }
-                    Step::None(Unanswered {
-                        anew: Some(anew), ..
-                    }) => {
-                        route.retried();
-                        let route = route.clone();
-                        self.0 = route.later(anew, 1);
-                    }
-                    Step::None(unanswered) => {
-                        return Poll::Ready(Arrived::Failure(unanswered.failure(0)));
-                    }
-                },
-                State::Slow(slow, interim) => {
-                    if let Some(head) = interim.poll(cx) {
-                        return Poll::Ready(Arrived::Interim(head));
-                    }
-                    return slow.as_mut().poll(cx).map(|outcome| match outcome {
-                        Ok(answer) => Arrived::Answer(answer),
-                        Err(failure) => Arrived::Failure(failure),
-                    });
                 }
-                State::Failed(fault) => {
-                    return Poll::Ready(Arrived::Failure(Failure::of(*fault, 0)));
-                }
-            }
+            },
+            State::Slow(slow, interim) => match interim.poll(cx) {
+                Some(head) => Poll::Ready(Arrived::Interim(head)),
+                None => slow.as_mut().poll(cx),
+            },
+            State::Failed(fault) => Poll::Ready(Arrived::Failure(Failure {
+                fault: *fault,
+                error: None,
+            })),
+            State::Returned => Poll::Pending,
         }
     }
-}
 
-impl Failure {
-    const fn of(fault: Fault, resends: u8) -> Self {
-        Self {
-            fault,
-            error: None,
-            resends,
-        }
-    }
-}
-
-impl Unanswered {
-    fn failure(self, resends: u8) -> Failure {
-        Failure {
-            fault: self.fault,
-            error: self.error,
-            resends,
-        }
+    /// Sends a request anew.
+    pub fn resend(&mut self, again: Again) {
+        self.resent = true;
+        self.state = again.route.later(again.request, true);
     }
 }

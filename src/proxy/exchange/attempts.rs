@@ -1,0 +1,63 @@
+//! Attempts at one request: on egress each is a span, and a measurement, of its own.
+//!
+//! So the HTTP conventions have it ("HTTP request retries and redirects"); their client metric is
+//! to say the same as the span beside it. A gRPC call is measured as one, as its metric asks. What
+//! a caller asks of an ingress listener is one request, however often the component was asked.
+
+use std::time::Instant;
+
+use super::Exchange;
+use crate::context::traceparent::TraceParent;
+use crate::span::record::{Direction, Fault, Outcome, Record};
+
+impl Exchange {
+    /// An attempt has failed and another one begins. If that gets a span of its own, the request
+    /// goes on in the context that is returned; otherwise in the one it has: a second id that
+    /// nobody records would tell nothing.
+    pub fn resend(&mut self, fault: Fault) -> Option<TraceParent> {
+        if self.call.ended.direction == Direction::Ingress {
+            self.record(|record| record.resends = record.resends.saturating_add(1));
+            return None;
+        }
+        let now = Instant::now();
+        let failed = self.next_record(fault, now);
+        if let Some(logged) = &mut self.logged {
+            logged.since.get_or_insert(self.start);
+        }
+        let span = failed
+            .as_ref()
+            .map(|failed| (failed.trace_id, failed.span_id));
+        if !self.call.ended.grpc {
+            let mut call = self.call;
+            call.ended.outcome = Outcome::Upstream(fault);
+            self.counters.finished(&call, self.start, now, span);
+            self.start = now;
+        }
+        self.worker.export(failed?);
+        let record = self.record.as_deref()?;
+        Some(TraceParent {
+            trace_id: record.trace_id,
+            parent_id: record.span_id,
+            flags: record.flags,
+        })
+    }
+
+    /// Begins the next attempt's record, if the request is recorded as spans; the last one's.
+    fn next_record(&mut self, fault: Fault, now: Instant) -> Option<Box<Record>> {
+        let for_log_alone = self.logged.as_ref().is_some_and(|logged| logged.alone);
+        let record = self.record.as_mut()?;
+        if for_log_alone || !record.flags.sampled() {
+            return None;
+        }
+        let mut failed = record.clone();
+        failed.end = now;
+        failed.outcome = Outcome::Upstream(fault);
+        if let Some(counter) = &self.request_bytes {
+            failed.request_bytes += counter.get();
+        }
+        record.span_id = self.worker.ids.borrow_mut().span_id();
+        record.start = now;
+        record.resends = record.resends.saturating_add(1);
+        Some(failed)
+    }
+}
