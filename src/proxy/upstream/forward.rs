@@ -83,7 +83,6 @@ enum State {
 }
 
 /// What has come of a request.
-#[expect(clippy::large_enum_variant, reason = "handed on at once, never kept")]
 pub enum Arrived {
     /// An interim response; more comes.
     Interim(Response<()>),
