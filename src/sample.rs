@@ -4,6 +4,7 @@ pub mod cap;
 pub mod decision;
 pub mod generator;
 pub mod glob;
+pub mod keep;
 mod rate;
 pub mod ratio;
 pub mod rules;

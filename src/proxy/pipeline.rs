@@ -129,7 +129,7 @@ pub fn response(
         told.tell(headers);
     }
     exchange.answered(status, headers);
-    exchange.record(|record| record.resends = resends);
+    exchange.resent(resends);
     exchange.spoke(match spoken {
         Spoken::Http1 => Version::Http11,
         Spoken::Http2 => Version::Http2,

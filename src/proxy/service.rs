@@ -227,8 +227,7 @@ struct Reply {
 impl Reply {
     /// No answer came: the caller gets one made here, or the upstream's reset code.
     fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
-        self.exchange
-            .record(|record| record.resends = failure.resends);
+        self.exchange.resent(failure.resends);
         if let Some(fault) = failure.error.as_ref().and_then(EngineError::caller_fault) {
             return Ok(self.interrupted(&fault));
         }
@@ -338,7 +337,7 @@ impl Reply {
     fn tunnel(self, mut response: Response<Incoming>, switched: Upgrade) -> Response<ResponseBody> {
         let upstream = hyper::upgrade::on(&mut response);
         let mut exchange = self.exchange;
-        exchange.record(|record| record.upgraded = true);
+        exchange.upgraded();
         let Some(caller) = self.tunnel else {
             let fault = Fault::Internal;
             return local(fault, Outcome::Refused(fault), false, exchange, self.open);

@@ -8,6 +8,7 @@ use super::describe;
 use super::exchange::Exchange;
 use super::head::{Head, Line};
 use super::judged::{Decided, Judged};
+use super::keep::{self, Held, Unsampled};
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
 use super::trace_id_header::Told;
@@ -27,7 +28,8 @@ use crate::sample::rules::RequestView;
 use crate::sample::settings::UnsampledRoot;
 use crate::span::record::{Direction, text};
 
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// `tracestate`
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// What was decided about a request's context, as far as its answer needs to know.
@@ -138,8 +140,33 @@ pub fn judge(
             link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
         record.tracestate = tracestate;
         exchange.sampled(record, &settings.capture);
+    } else if keep::is_wanted(&connection.worker, listener, &decision) {
+        let unsampled = unsampled(parent, inbound, trusted, outgoing.as_ref(), decision.ot);
+        exchange.hold(Held::remember(connection, line, headers, unsampled));
     }
     traced
+}
+
+/// What the span of a request would say that isn't sampled.
+fn unsampled(
+    parent: Parent,
+    inbound: Inbound,
+    trusted: Option<Context>,
+    outgoing: Option<&TraceParent>,
+    ot: Ot,
+) -> Unsampled {
+    let (Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. }) =
+        parent;
+    let link = inbound.valid().filter(|_| trusted.is_none());
+    Unsampled {
+        trace_id,
+        span_id: outgoing.map(|on| on.parent_id),
+        flags: outgoing.map_or(Flags::RANDOM, |on| on.flags),
+        parent: trusted.map(|context| context.parent.parent_id),
+        link: link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags)),
+        rv: ot.rv,
+        continues: matches!(parent, Parent::Full { .. }),
+    }
 }
 
 /// The `tracestate` that may be continued: a trusted caller's, beside the `traceparent` that is.

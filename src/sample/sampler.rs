@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher24;
 
 use super::cap::{Cap, Nanos};
 use super::decision::{Decision, Parent, Reason};
+use super::keep::Keep;
 use super::rate::Rate;
 use super::rules::{RequestView, RuleId};
 use super::settings::{Action, Match, PerMillion, RatioRule, Settings, UnsampledRoot};
@@ -55,6 +56,7 @@ pub struct Sampler {
     trusted_cap: Option<Cap>,
     ratio_rule: RatioRule,
     unsampled_root: UnsampledRoot,
+    keep: Option<Keep>,
     hash: SipHasher24,
 }
 
@@ -98,6 +100,7 @@ impl Sampler {
             trusted_cap: settings.max_trusted_traces_per_second.map(Cap::new),
             ratio_rule: settings.ratio_rule,
             unsampled_root: settings.unsampled_root,
+            keep: settings.keep.as_ref().map(Keep::new),
             hash: SipHasher24::new_with_key(&fleet_key),
         }
     }
@@ -250,6 +253,11 @@ impl Sampler {
     /// What an unsampled root hands on.
     pub fn unsampled_root(&self) -> UnsampledRoot {
         self.unsampled_root
+    }
+
+    /// Which unsampled requests are exported all the same; `None`: none.
+    pub const fn keep(&self) -> Option<&Keep> {
+        self.keep.as_ref()
     }
 }
 

@@ -89,6 +89,8 @@ pub struct Record {
     pub captured: Vec<Captured>,
     /// `Audit-ID` of the Kubernetes API, if the listener stands before one.
     pub audit_id: Option<Box<str>>,
+    /// Why an unsampled request was kept: the value of `tracegate.kept`.
+    pub kept: Option<&'static str>,
 }
 
 /// How a request ended, and who is at fault.
@@ -230,5 +232,6 @@ pub(crate) fn fixture() -> Box<Record> {
         routes: Arc::default(),
         captured: Vec::new(),
         audit_id: None,
+        kept: None,
     })
 }

@@ -3,7 +3,8 @@
 //! Attributes of tracegate's own, where the conventions have no name: `tracegate.listener`;
 //! `tracegate.cancelled` (`true` if the caller went away: no error, and no status, of ours or of
 //! the upstream); `tracegate.refused` (why a request was refused here, a name of a
-//! [`Fault`](super::record::Fault)); `tracegate.tunnel.request_bytes` and
+//! [`Fault`](super::record::Fault)); `tracegate.kept` (why a request that wasn't sampled is
+//! exported all the same: `error` or `slow`); `tracegate.tunnel.request_bytes` and
 //! `tracegate.tunnel.response_bytes` (what went through a tunnel, from the caller and from the
 //! upstream).
 
@@ -155,6 +156,7 @@ impl Attributes {
 
 fn own(record: &Record, attributes: &mut Attributes) {
     attributes.put("tracegate.listener", Arc::clone(&record.listener));
+    attributes.put_some("tracegate.kept", record.kept);
     match record.outcome {
         Outcome::Cancelled => attributes.put("tracegate.cancelled", true),
         Outcome::Refused(fault) => attributes.put("tracegate.refused", fault.as_str()),

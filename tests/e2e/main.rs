@@ -34,6 +34,7 @@ mod expect;
 mod explain;
 mod forwarded;
 mod grpc;
+mod keep;
 mod limits;
 mod metrics_names;
 mod metrics_push;
