@@ -4,16 +4,20 @@
 //! Nearly all of them end well and leave nothing. So everything is copied into memory that the
 //! worker uses again and again, and becomes a record only at the end of one that is kept.
 
+mod texts;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
 use http::Version;
 
+use self::texts::{Piece, SLACK, Texts};
 use super::capture::{self, AUDIT_ID};
 use super::connection::Connection;
 use super::describe::{self, Asked, Ends, visible};
 use super::head::{Head, Line};
+use super::judged::Judged;
 use super::listener::Listener;
 use super::trace::TRACESTATE;
 use super::worker::Worker;
@@ -22,18 +26,14 @@ use crate::context::ot::{Ot, U56};
 use crate::context::traceparent::TraceParent;
 use crate::context::tracestate::{Outgoing, TraceState};
 use crate::metrics::labels::Kept as Counted;
-use crate::sample::decision::{Decision, Reason};
+use crate::sample::decision::{Decision, Parent, Reason};
 use crate::sample::keep::Kept;
 use crate::span::capture::{MAX_CAPTURED, MAX_VALUE, MAX_VALUES, Side};
 use crate::span::error_type::Ended;
-use crate::span::record::{Direction, MAX_TEXT, Record, text};
+use crate::span::record::{Direction, Record, text};
 
 /// Boxes a worker has ready; beyond them they are made anew.
 const READY: usize = 1024;
-/// What the text of a box may occupy while nobody uses it, in bytes.
-const ROOM: usize = 4096;
-/// More of a value than a record keeps, so that it cuts where a character ends.
-const SLACK: usize = 4;
 
 /// The context an unsampled request has, and what a restart left behind.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,26 @@ pub struct Unsampled {
     pub rv: Option<U56>,
     /// Whether the caller's `tracestate` is continued.
     pub continues: bool,
+}
+
+impl Unsampled {
+    /// Of a request with this `parent`; `outgoing` is what goes on.
+    pub fn of(judged: &Judged, parent: Parent, outgoing: Option<&TraceParent>, ot: Ot) -> Self {
+        let (Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. }) =
+            parent;
+        let trusted = judged.trusted.map(|context| context.parent);
+        let dropped = judged.inbound.valid().filter(|_| trusted.is_none());
+        let dropped = dropped.map(|context| context.parent);
+        Self {
+            trace_id,
+            span_id: outgoing.map(|on| on.parent_id),
+            flags: outgoing.map_or(Flags::RANDOM, |on| on.flags),
+            parent: trusted.map(|parent| parent.parent_id),
+            link: dropped.map(|old| (old.trace_id, old.parent_id, old.flags)),
+            rv: ot.rv,
+            continues: matches!(parent, Parent::Full { .. }),
+        }
+    }
 }
 
 /// A worker's boxes that nobody uses now.
@@ -316,65 +336,20 @@ impl Held {
     }
 }
 
-/// Texts one behind the other.
-#[derive(Default)]
-struct Texts(Vec<u8>);
-
-/// A place among the texts.
-#[derive(Clone, Copy)]
-struct Piece {
-    at: usize,
-    len: usize,
-}
-
-impl Texts {
-    /// Adds one, cut a little behind what a record keeps.
-    fn put(&mut self, bytes: &[u8]) -> Piece {
-        let bytes = bytes.get(..MAX_TEXT + SLACK).unwrap_or(bytes);
-        let at = self.0.len();
-        self.0.extend_from_slice(bytes);
-        Piece {
-            at,
-            len: bytes.len(),
-        }
-    }
-
-    /// Adds the lines of one field as one.
-    fn join<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Piece {
-        let at = self.0.len();
-        for line in lines {
-            self.0.extend_from_slice(line);
-            self.0.push(b',');
-        }
-        // Without the last comma.
-        let len = self.0.len().saturating_sub(at + 1);
-        Piece { at, len }
-    }
-
-    fn get(&self, piece: Piece) -> &[u8] {
-        let end = piece.at.saturating_add(piece.len);
-        self.0.get(piece.at..end).unwrap_or_default()
-    }
-
-    /// A text that was one when it came; a cut may have left half a character at its end.
-    fn text(&self, piece: Piece) -> &str {
-        let bytes = self.get(piece);
-        match str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => bytes
-                .get(..error.valid_up_to())
-                .and_then(|valid| str::from_utf8(valid).ok())
-                .unwrap_or_default(),
-        }
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-        if self.0.capacity() > ROOM {
-            self.0.shrink_to(ROOM);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_used_again_and_remembers_nothing() {
+        let pool = Pool::default();
+        let mut held = pool.take();
+        (held.resends, held.response_bytes) = (1, 2);
+        let place: *const Held = &raw const *held;
+        pool.give(held);
+        let held = pool.take();
+        assert!(std::ptr::eq(&raw const *held, place), "the same box");
+        assert_eq!((held.resends, held.response_bytes), (0, 0));
+        assert!(held.known.is_none());
+    }
+}

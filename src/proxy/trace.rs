@@ -141,32 +141,10 @@ pub fn judge(
         record.tracestate = tracestate;
         exchange.sampled(record, &settings.capture);
     } else if keep::is_wanted(&connection.worker, listener, &decision) {
-        let unsampled = unsampled(parent, inbound, trusted, outgoing.as_ref(), decision.ot);
+        let unsampled = Unsampled::of(&judged, parent, outgoing.as_ref(), decision.ot);
         exchange.hold(Held::remember(connection, line, headers, unsampled));
     }
     traced
-}
-
-/// What the span of a request would say that isn't sampled.
-fn unsampled(
-    parent: Parent,
-    inbound: Inbound,
-    trusted: Option<Context>,
-    outgoing: Option<&TraceParent>,
-    ot: Ot,
-) -> Unsampled {
-    let (Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. }) =
-        parent;
-    let link = inbound.valid().filter(|_| trusted.is_none());
-    Unsampled {
-        trace_id,
-        span_id: outgoing.map(|on| on.parent_id),
-        flags: outgoing.map_or(Flags::RANDOM, |on| on.flags),
-        parent: trusted.map(|context| context.parent.parent_id),
-        link: link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags)),
-        rv: ot.rv,
-        continues: matches!(parent, Parent::Full { .. }),
-    }
 }
 
 /// The `tracestate` that may be continued: a trusted caller's, beside the `traceparent` that is.
