@@ -10,4 +10,5 @@ pub mod ratio;
 pub mod rules;
 pub mod sampler;
 pub mod settings;
+pub mod share;
 pub mod threshold;

@@ -96,6 +96,7 @@ fn record(number: u64) -> Box<Record> {
         captured: Vec::new(),
         audit_id: None,
         kept: None,
+        capped: 0,
     })
 }
 

@@ -136,6 +136,7 @@ pub fn record(
         captured: Vec::new(),
         audit_id: None,
         kept: None,
+        capped: 0,
     })
 }
 

@@ -139,6 +139,9 @@ pub fn judge(
         record.link =
             link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
         record.tracestate = tracestate;
+        if decision.reason == Reason::Parent {
+            record.capped = listener.sampler.take_refused();
+        }
         exchange.sampled(record, &settings.capture);
     } else if keep::is_wanted(&connection.worker, listener, &decision) {
         let unsampled = Unsampled::of(&judged, parent, outgoing.as_ref(), decision.ot);

@@ -91,6 +91,8 @@ pub struct Record {
     pub audit_id: Option<Box<str>>,
     /// Why an unsampled request was kept: the value of `tracegate.kept`.
     pub kept: Option<&'static str>,
+    /// Sampled requests of trusted callers that a cap has stopped since the last one it didn't.
+    pub capped: u32,
 }
 
 /// How a request ended, and who is at fault.
@@ -233,5 +235,6 @@ pub(crate) fn fixture() -> Box<Record> {
         captured: Vec::new(),
         audit_id: None,
         kept: None,
+        capped: 0,
     })
 }
