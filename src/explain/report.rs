@@ -229,6 +229,7 @@ fn notes(scene: &Scene<'_>, judged: Option<&Judged>) -> Vec<String> {
     if scene.config.export.sinks.is_empty() {
         notes.push("no spans are made (tracing.export.protocol: none)".to_owned());
     }
+    notes.extend(words::kept(scene.config, judged));
     let trusted = judged.and_then(|judged| judged.trusted);
     if judged.is_none_or(|judged| judged.verdict.trust != Trust::Full) {
         return notes;

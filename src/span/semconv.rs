@@ -5,8 +5,7 @@
 //! the upstream); `tracegate.refused` (why a request was refused here, a name of a
 //! [`Fault`](super::record::Fault)); `tracegate.kept` (why a request that wasn't sampled is
 //! exported all the same: `error` or `slow`); `tracegate.capped` (how many sampled requests of
-//! trusted callers `maxTrustedTracesPerSecond` has left without a span since the last one that has
-//! one); `tracegate.tunnel.request_bytes` and
+//! trusted callers `maxTrustedTracesPerSecond` has stopped since the last one it didn't); `tracegate.tunnel.request_bytes` and
 //! `tracegate.tunnel.response_bytes` (what went through a tunnel, from the caller and from the
 //! upstream).
 
