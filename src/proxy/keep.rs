@@ -55,7 +55,7 @@ pub struct Unsampled {
 }
 
 impl Unsampled {
-    /// Of a request with this `parent`; `outgoing` is what goes on.
+    /// Of a request with this `parent` and no `tracestate`; `outgoing` is what goes on.
     pub fn of(judged: &Judged, parent: Parent, outgoing: Option<&TraceParent>, ot: Ot) -> Self {
         let (Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. }) =
             parent;
@@ -69,7 +69,7 @@ impl Unsampled {
             parent: trusted.map(|parent| parent.parent_id),
             link: dropped.map(|old| (old.trace_id, old.parent_id, old.flags)),
             rv: ot.rv,
-            continues: matches!(parent, Parent::Full { .. }),
+            continues: false,
         }
     }
 }

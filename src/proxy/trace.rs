@@ -85,7 +85,10 @@ pub fn judge(
     }
 
     let state = inherited(headers, trust, trusted);
-    let ot = state.as_ref().map_or(Ot::NONE, TraceState::ot);
+    let (ot, continues) = (
+        state.as_ref().map_or(Ot::NONE, TraceState::ot),
+        state.is_some(),
+    );
     let rule = listener.sampler.rule(&View {
         line,
         headers: &*headers,
@@ -144,7 +147,10 @@ pub fn judge(
         }
         exchange.sampled(record, &settings.capture);
     } else if keep::is_wanted(&connection.worker, listener, &decision) {
-        let unsampled = Unsampled::of(&judged, parent, outgoing.as_ref(), decision.ot);
+        let unsampled = Unsampled {
+            continues,
+            ..Unsampled::of(&judged, parent, outgoing.as_ref(), decision.ot)
+        };
         exchange.hold(Held::remember(connection, line, headers, unsampled));
     }
     traced

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use tracegate::lifecycle::Signal;
 
-use super::{DROP, ERRORS, KEEP, LIMIT, SLOW, answer, yaml};
+use super::{DROP, ERRORS, FULL, KEEP, LIMIT, PARENT, SLOW, TRACE, answer, yaml};
+use crate::background::within;
 use crate::component::Component;
+use crate::grpc::service::{Client, Server};
 use crate::metrics;
 use crate::proxy::{self, Proxy};
 use crate::receiver::{Receiver, Scratch, Speaks};
@@ -110,4 +112,67 @@ fn a_reload_changes_what_is_kept() {
         }
         assert!(Instant::now() < until, "it is kept still");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_fails_in_its_trailers_is_kept() {
+    let (server, receiver) = (Server::start(), Receiver::start(Speaks::Grpc));
+    let proxy = Proxy::start(&yaml(ERRORS, &server.url(), receiver.endpoint()));
+    let mut client = Client::connect(proxy.at(DROP)).await;
+    for code in ["5", "13"] {
+        let answer = client.server_stream("/test.Echo/FailLate", code).await;
+        let mut messages = answer.expect("a message first").into_inner();
+        while let Ok(Some(_)) = within(messages.message()).await {}
+    }
+    drop(client);
+    let stopped = tokio::task::spawn_blocking(move || {
+        proxy.spans(&receiver, 1);
+        views(&receiver).remove(0)
+    });
+    let span = within(stopped).await.expect("stopped");
+    assert_eq!(span.text("error.type"), "INTERNAL");
+    assert_eq!(span.text("tracegate.kept"), "error");
+}
+
+#[test]
+fn a_tunnel_that_was_long_in_coming_is_kept_with_what_went_through() {
+    let receiver = Receiver::start(Speaks::Grpc);
+    let upstream = Scripted::start(1, |_, mut wire: Wire| {
+        wire.head();
+        std::thread::sleep(SLOW);
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        wire.exactly(5);
+        wire.send("abc");
+    });
+    let proxy = Proxy::start(&yaml(KEEP, &upstream.url(), receiver.endpoint()));
+    let mut wire = Wire::connect(proxy.at(DROP));
+    wire.send("GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    assert_eq!(wire::status(&wire.head()), 101);
+    wire.send("12345");
+    wire.finish();
+    assert_eq!(wire.rest(), b"abc");
+    upstream.join();
+    proxy.spans(&receiver, 1);
+    let span = views(&receiver).remove(0);
+    assert_eq!(span.text("tracegate.kept"), "slow");
+    assert_eq!(span.text("tracegate.tunnel.request_bytes"), "5");
+    assert_eq!(span.text("tracegate.tunnel.response_bytes"), "3");
+}
+
+#[test]
+fn what_a_cap_has_stopped_is_kept_if_it_fails() {
+    let receiver = Receiver::start(Speaks::Grpc);
+    let component = Component::answering(answer);
+    let tracing = format!("maxTrustedTracesPerSecond: 1\n  {ERRORS}");
+    let proxy = Proxy::start(&yaml(&tracing, &component.url(), receiver.endpoint()));
+    let mut wire = Wire::connect(proxy.at(FULL));
+    for _ in 0..5 {
+        wire.ask(format!(
+            "GET /a/500 HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{TRACE}-{PARENT}-01\r\n\r\n"
+        ));
+    }
+    proxy.spans(&receiver, 5);
+    let kept = views(&receiver);
+    let kept = kept.iter().filter(|s| s.get("tracegate.kept").is_some());
+    assert!((3..=4).contains(&kept.count()), "all that the cap stopped");
 }
