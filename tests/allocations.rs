@@ -242,7 +242,7 @@ const REQUEST: u64 = if cfg!(debug_assertions) {
 };
 
 /// Most instructions `tracing.keep` adds to a request that isn't kept.
-const KEEP: u64 = if cfg!(debug_assertions) { 8_000 } else { 800 };
+const KEEP: u64 = if cfg!(debug_assertions) { 8_000 } else { 1_000 };
 
 /// Not a test by itself: what the child under valgrind runs.
 #[test]

@@ -16,7 +16,7 @@ use crate::context::traceparent::TraceParent;
 use crate::span::record::{Direction, Outcome, Record, text};
 
 /// Who is at the ends of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ends {
     peer: Option<SocketAddr>,
     local: Option<SocketAddr>,

@@ -300,9 +300,7 @@ impl Exchange {
     /// Exports an unsampled request that is to be kept.
     fn keep(&mut self, now: Instant, logged: Option<&mut Logged>) {
         let Some(held) = self.held.take() else { return };
-        let Call { ended, version, .. } = &self.call;
-        let version = version.as_str();
-        if let Some(record) = held.end(&self.worker, ended, version, self.start, now) {
+        if let Some(record) = held.end(&self.worker, &self.call, self.start, now) {
             if let Some(logged) = logged {
                 // As of every recorded request, also where nothing went on.
                 logged.context.get_or_insert(span(&record));

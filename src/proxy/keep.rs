@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::Version;
+use http::{Version, header};
 
 use self::texts::{Piece, SLACK, Texts};
 use super::capture::{self, AUDIT_ID};
@@ -25,9 +25,10 @@ use crate::context::ids::{Flags, SpanId, TraceId};
 use crate::context::ot::{Ot, U56};
 use crate::context::traceparent::TraceParent;
 use crate::context::tracestate::{Outgoing, TraceState};
-use crate::metrics::labels::Kept as Counted;
+use crate::metrics::labels::{Kept as Counted, Label as _};
+use crate::metrics::{Call, MethodClass};
 use crate::sample::decision::{Decision, Parent, Reason};
-use crate::sample::keep::Kept;
+use crate::sample::keep::{Keep, Kept};
 use crate::span::capture::{MAX_CAPTURED, MAX_VALUE, MAX_VALUES, Side};
 use crate::span::error_type::Ended;
 use crate::span::record::{Direction, Record, text};
@@ -109,7 +110,18 @@ pub fn is_wanted(worker: &Worker, listener: &Listener, decision: &Decision) -> b
 /// One unsampled request, in memory that is used again.
 #[derive(Default)]
 pub struct Held {
-    known: Option<Known>,
+    /// `None` while nobody uses the box, as what follows.
+    listener: Option<Rc<Listener>>,
+    unsampled: Option<Unsampled>,
+    ends: Ends,
+    version: Version,
+    /// Of methods that aren't known.
+    method: Option<Piece>,
+    /// Path and query.
+    target: Option<Piece>,
+    host: Option<Piece>,
+    user_agent: Option<Piece>,
+    tracestate: Option<Piece>,
     texts: Texts,
     captured: Vec<(Side, usize, Piece)>,
     audit_id: Option<Piece>,
@@ -124,20 +136,6 @@ pub struct Held {
     pub response_bytes: u64,
 }
 
-/// What is known from the head.
-struct Known {
-    listener: Rc<Listener>,
-    ends: Ends,
-    unsampled: Unsampled,
-    version: Version,
-    method: Piece,
-    path: Piece,
-    query: Option<Piece>,
-    host: Option<Piece>,
-    user_agent: Option<Piece>,
-    tracestate: Option<Piece>,
-}
-
 impl Held {
     /// Remembers a request as it goes on to the upstream.
     pub fn remember(
@@ -146,67 +144,43 @@ impl Held {
         headers: &impl Head,
         unsampled: Unsampled,
     ) -> Box<Self> {
-        let listener = connection.slot.current();
-        let mut held = connection.worker.held.take();
+        let mut boxed = connection.worker.held.take();
+        let held = &mut *boxed;
+        held.unsampled = Some(unsampled);
+        held.ends = Ends::of(connection);
+        held.version = line.version;
         let texts = &mut held.texts;
-        // gRPC is known of every request; what follows from it is put in at the end.
-        let asked = Asked::of(line, headers, false);
-        let known = Known {
-            ends: Ends::of(connection),
-            unsampled,
-            version: line.version,
-            method: texts.put(asked.method.as_bytes()),
-            path: texts.put(asked.path.as_bytes()),
-            query: asked.query.map(|query| texts.put(query.as_bytes())),
-            host: asked.host.map(|host| texts.put(host)),
-            user_agent: asked.user_agent.map(|agent| texts.put(agent)),
-            tracestate: (unsampled.continues && headers.has(&TRACESTATE))
-                .then(|| texts.join(headers.lines(&TRACESTATE))),
-            listener,
-        };
-        held.see(&known.listener, Side::Request, headers);
-        held.known = Some(known);
-        held
+        if MethodClass::of(line.method) == MethodClass::Other {
+            held.method = Some(texts.put(line.method.as_str().as_bytes()));
+        }
+        held.target = line.uri.path_and_query().map(|target| texts.target(target));
+        let [host, user_agent] = headers.two(&header::HOST, &header::USER_AGENT);
+        let authority = line.uri.authority().map(|name| name.as_str().as_bytes());
+        held.host = authority.or(host).map(|host| texts.put(host));
+        held.user_agent = user_agent.map(|agent| texts.put(agent));
+        if unsampled.continues && headers.has(&TRACESTATE) {
+            held.tracestate = Some(texts.join(headers.lines(&TRACESTATE)));
+        }
+        let listener = held.listener.insert(connection.slot.current());
+        let seen = Seen::new(&mut held.texts, &mut held.captured, &mut held.audit_id);
+        seen.of(listener, Side::Request, headers);
+        boxed
     }
 
     /// A response's head.
     pub fn answered(&mut self, headers: &impl Head) {
-        let Some(known) = &self.known else { return };
-        let listener = Rc::clone(&known.listener);
-        if listener.sampler.keep().is_some_and(|keep| keep.is_timed()) {
+        let keep = self.listener.as_ref().and_then(|l| l.sampler.keep());
+        if keep.is_some_and(Keep::is_timed) {
             self.headers = Some(Instant::now());
         }
-        self.see(&listener, Side::Response, headers);
+        self.trailers(headers);
     }
 
-    /// Fields that come later.
-    pub fn trailers(&mut self, trailers: &impl Head) {
-        if let Some(known) = &self.known {
-            let listener = Rc::clone(&known.listener);
-            self.see(&listener, Side::Response, trailers);
-        }
-    }
-
-    /// Remembers the fields that are to be seen on spans.
-    fn see(&mut self, listener: &Listener, side: Side, headers: &impl Head) {
-        let settings = &listener.settings;
-        let names = match side {
-            Side::Request => &settings.capture.request,
-            Side::Response => &settings.capture.response,
-        };
-        for (index, name) in names.iter().enumerate() {
-            for value in headers.lines(name).take(MAX_VALUES) {
-                let seen = self.captured.iter().map(|(.., piece)| piece.len);
-                if seen.sum::<usize>() < MAX_CAPTURED {
-                    let value = value.get(..MAX_VALUE + SLACK).unwrap_or(value);
-                    self.captured.push((side, index, self.texts.put(value)));
-                }
-            }
-        }
-        if settings.routes.kubernetes.is_some()
-            && let Some(id) = headers.first(&AUDIT_ID).and_then(capture::audited)
-        {
-            self.audit_id = Some(self.texts.put(id.as_bytes()));
+    /// Fields of the response's head, and those that come later.
+    pub fn trailers(&mut self, fields: &impl Head) {
+        if let Some(listener) = &self.listener {
+            let seen = Seen::new(&mut self.texts, &mut self.captured, &mut self.audit_id);
+            seen.of(listener, Side::Response, fields);
         }
     }
 
@@ -214,19 +188,15 @@ impl Held {
     pub fn end(
         self: Box<Self>,
         worker: &Worker,
-        ended: &Ended,
-        version: &'static str,
+        call: &Call,
         start: Instant,
         now: Instant,
     ) -> Option<Box<Record>> {
-        let kept = self.verdict(worker, ended, start, now);
+        let kept = self.verdict(worker, &call.ended, start, now);
         let record = kept.and_then(|kept| {
-            let mut record = self.record(worker, ended, start)?;
+            let mut record = self.record(worker, call, start)?;
             record.kept = Some(kept.as_str());
             record.end = now;
-            if ended.direction == Direction::Egress {
-                record.protocol_version = version;
-            }
             Some(record)
         });
         worker.held.give(self);
@@ -240,7 +210,7 @@ impl Held {
         start: Instant,
         now: Instant,
     ) -> Option<Kept> {
-        let listener = &self.known.as_ref()?.listener;
+        let listener = self.listener.as_ref()?;
         let keep = listener.sampler.keep()?;
         let waited = self.headers.unwrap_or(now).saturating_duration_since(start);
         let kept = keep.judge(ended.error().is_some(), waited)?;
@@ -254,13 +224,9 @@ impl Held {
     }
 
     /// The record this request would have had from its beginning.
-    fn record(&self, worker: &Worker, ended: &Ended, start: Instant) -> Option<Box<Record>> {
-        let Known {
-            listener,
-            ends,
-            unsampled,
-            ..
-        } = self.known.as_ref()?;
+    fn record(&self, worker: &Worker, call: &Call, start: Instant) -> Option<Box<Record>> {
+        let (listener, unsampled) = (self.listener.as_ref()?, self.unsampled?);
+        let ended = &call.ended;
         let settings = &listener.settings;
         let fresh = || worker.ids.borrow_mut().span_id();
         let span = TraceParent {
@@ -268,15 +234,18 @@ impl Held {
             parent_id: unsampled.span_id.unwrap_or_else(fresh),
             flags: unsampled.flags,
         };
-        let asked = self.asked(ended.grpc)?;
-        let mut record = describe::record(ends, settings, &asked, span, start);
+        let asked = self.asked(call);
+        let mut record = describe::record(&self.ends, settings, &asked, span, start);
         record.parent = unsampled.parent;
         record.link = unsampled.link;
-        record.tracestate = self.tracestate();
+        record.tracestate = self.tracestate(unsampled.rv);
         record.headers = self.headers;
         record.status = ended.status;
         record.grpc_status = ended.grpc_status;
         record.outcome = ended.outcome;
+        if ended.direction == Direction::Egress {
+            record.protocol_version = call.version.as_str();
+        }
         record.resends = self.resends;
         record.upgraded = self.upgraded;
         record.request_bytes = self.request_bytes;
@@ -295,28 +264,32 @@ impl Held {
         Some(record)
     }
 
-    fn asked(&self, grpc: bool) -> Option<Asked<'_>> {
-        let known = self.known.as_ref()?;
+    fn asked(&self, call: &Call) -> Asked<'_> {
         let bytes = |piece: Option<Piece>| piece.map(|piece| self.texts.get(piece));
-        Some(Asked {
-            method: self.texts.text(known.method),
-            path: self.texts.text(known.path),
-            query: known.query.map(|query| self.texts.text(query)),
-            host: bytes(known.host),
-            user_agent: bytes(known.user_agent),
-            version: known.version,
-            grpc,
-        })
+        let method = self.method.map(|method| self.texts.text(method));
+        let target = self.target.map(|target| self.texts.text(target));
+        let target = target.unwrap_or_default();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        // As `Uri` has it: only an authority's form has no path at all.
+        let root = if self.target.is_some() { "/" } else { "" };
+        Asked {
+            method: method.unwrap_or(call.method.as_str()),
+            path: if path.is_empty() { root } else { path },
+            query,
+            host: bytes(self.host),
+            user_agent: bytes(self.user_agent),
+            version: self.version,
+            grpc: call.ended.grpc,
+        }
     }
 
     /// `tracestate` without `th`: that said how likely the request was sampled, and it wasn't.
-    fn tracestate(&self) -> Option<Box<str>> {
-        let known = self.known.as_ref()?;
-        let ot = Ot {
-            th: None,
-            rv: known.unsampled.rv,
-        };
-        let Some(came) = known.tracestate.map(|piece| self.texts.get(piece)) else {
+    fn tracestate(&self, rv: Option<U56>) -> Option<Box<str>> {
+        let ot = Ot { th: None, rv };
+        let Some(came) = self.tracestate.map(|piece| self.texts.get(piece)) else {
             return Outgoing::fresh(ot).value().map(text);
         };
         match TraceState::parse([came]).ok()?.outgoing(ot) {
@@ -325,14 +298,59 @@ impl Held {
         }
     }
 
+    /// As good as new, but for the memory.
     fn clear(&mut self) {
-        self.known = None;
+        (self.listener, self.unsampled) = (None, None);
+        (self.method, self.target, self.host) = (None, None, None);
+        (self.user_agent, self.tracestate, self.audit_id) = (None, None, None);
         self.texts.clear();
         self.captured.clear();
-        self.audit_id = None;
         self.headers = None;
         (self.resends, self.upgraded) = (0, false);
         (self.request_bytes, self.response_bytes) = (0, 0);
+    }
+}
+
+/// Where fields go that are to be seen on spans.
+struct Seen<'a> {
+    texts: &'a mut Texts,
+    captured: &'a mut Vec<(Side, usize, Piece)>,
+    audit_id: &'a mut Option<Piece>,
+}
+
+impl<'a> Seen<'a> {
+    const fn new(
+        texts: &'a mut Texts,
+        captured: &'a mut Vec<(Side, usize, Piece)>,
+        audit_id: &'a mut Option<Piece>,
+    ) -> Self {
+        Self {
+            texts,
+            captured,
+            audit_id,
+        }
+    }
+
+    fn of(self, listener: &Listener, side: Side, headers: &impl Head) {
+        let settings = &listener.settings;
+        let names = match side {
+            Side::Request => &settings.capture.request,
+            Side::Response => &settings.capture.response,
+        };
+        for (index, name) in names.iter().enumerate() {
+            for value in headers.lines(name).take(MAX_VALUES) {
+                let seen = self.captured.iter().map(|(.., piece)| piece.len);
+                if seen.sum::<usize>() < MAX_CAPTURED {
+                    let value = value.get(..MAX_VALUE + SLACK).unwrap_or(value);
+                    self.captured.push((side, index, self.texts.put(value)));
+                }
+            }
+        }
+        if settings.routes.kubernetes.is_some()
+            && let Some(id) = headers.first(&AUDIT_ID).and_then(capture::audited)
+        {
+            *self.audit_id = Some(self.texts.put(id.as_bytes()));
+        }
     }
 }
 
@@ -350,6 +368,6 @@ mod tests {
         let held = pool.take();
         assert!(std::ptr::eq(&raw const *held, place), "the same box");
         assert_eq!((held.resends, held.response_bytes), (0, 0));
-        assert!(held.known.is_none());
+        assert!(held.listener.is_none() && held.texts.is_empty());
     }
 }

@@ -1,6 +1,8 @@
 //! Texts one behind the other, in memory that is used again.
 
-use crate::span::record::MAX_TEXT;
+use http::uri::PathAndQuery;
+
+use crate::span::record::{MAX_TEXT, cut};
 
 /// What may be occupied while nobody uses it, in bytes.
 const ROOM: usize = 4096;
@@ -29,6 +31,23 @@ impl Texts {
             at,
             len: bytes.len(),
         }
+    }
+
+    /// Adds path and query, each cut as a record cuts it.
+    pub fn target(&mut self, target: &PathAndQuery) -> Piece {
+        let whole = target.as_str();
+        if whole.len() <= MAX_TEXT {
+            return self.put(whole.as_bytes());
+        }
+        let at = self.0.len();
+        self.0
+            .extend_from_slice(cut(target.path(), MAX_TEXT).as_bytes());
+        if let Some(query) = target.query() {
+            self.0.push(b'?');
+            self.0.extend_from_slice(cut(query, MAX_TEXT).as_bytes());
+        }
+        let len = self.0.len() - at;
+        Piece { at, len }
     }
 
     /// Adds the lines of one field as one.
@@ -61,6 +80,12 @@ impl Texts {
         }
     }
 
+    /// Whether there are none.
+    #[cfg(test)]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Forgets them all; of much memory some is given back.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -87,6 +112,25 @@ mod tests {
         assert_eq!(texts.text(pieces[3]), "/a");
         let odd = texts.put(b"/a\xc3");
         assert_eq!(texts.text(odd), "/a", "half a character isn't one");
+    }
+
+    #[test]
+    fn a_target_keeps_its_query_however_long_its_path() {
+        let mut texts = Texts::default();
+        for (path, query, expected) in [
+            (3, 3, 7),
+            (MAX_TEXT + 9, 3, MAX_TEXT + 4),
+            (3, MAX_TEXT + 9, MAX_TEXT + 4),
+            (MAX_TEXT + 9, MAX_TEXT + 9, 2 * MAX_TEXT + 1),
+        ] {
+            let target = format!("/{}?{}", "p".repeat(path - 1), "q".repeat(query));
+            let target = target.parse().unwrap();
+            let piece = texts.target(&target);
+            let (path, query) = texts.text(piece).split_once('?').unwrap();
+            assert_eq!(piece.len, expected, "{target}");
+            assert_eq!(text(path), text(target.path()));
+            assert_eq!(text(query), text(target.query().unwrap()));
+        }
     }
 
     #[test]
