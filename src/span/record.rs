@@ -1,6 +1,6 @@
 //! What one request leaves behind: filled on the worker, read once by the exporter thread.
 //!
-//! A record exists only for requests that are sampled, so it may own small bounded strings.
+//! A record exists only for requests that are sampled, kept or logged, so it may own small bounded strings.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
