@@ -16,6 +16,7 @@ pub mod http1;
 pub mod http2;
 pub mod interim;
 pub mod judged;
+pub mod keep;
 pub mod listener;
 pub mod local;
 pub mod pipeline;

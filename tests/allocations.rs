@@ -32,6 +32,8 @@ use tracegate::span::record::{Direction, Outcome};
 #[path = "../benches/context/flow.rs"]
 mod flow;
 use flow::{Flow, NAMES, TRACEPARENT};
+#[path = "../benches/context/keep.rs"]
+mod keep;
 
 #[allow(
     unsafe_code,
@@ -136,6 +138,18 @@ fn a_sampled_root_allocates_nothing_for_its_context() {
     assert_eq!((count, written), (0, Some(true)));
 }
 
+#[test]
+fn what_might_be_kept_and_is_not_allocates_nothing_once_memory_is_there() {
+    for tracing in [keep::OFF, keep::ON] {
+        let mut pipeline = keep::Pipeline::new(tracing);
+        for _ in 0..10 {
+            pipeline.request();
+        }
+        let count = counting::during(|| (0..1000).for_each(|_| pipeline.request()));
+        assert_eq!(count, 0, "{tracing}");
+    }
+}
+
 /// Fields of a request.
 struct Written(Vec<(HeaderName, Vec<u8>)>);
 
@@ -227,6 +241,9 @@ const REQUEST: u64 = if cfg!(debug_assertions) {
     1_500
 };
 
+/// Most instructions `tracing.keep` adds to a request that isn't kept.
+const KEEP: u64 = if cfg!(debug_assertions) { 8_000 } else { 1_000 };
+
 /// Not a test by itself: what the child under valgrind runs.
 #[test]
 #[ignore = "run by the test below, under valgrind"]
@@ -238,6 +255,8 @@ fn work_to_be_counted() {
     let times: u64 = times.parse().expect("how often");
     let mut flow = Flow::new(Trust::Full, 100);
     let trace_id = TraceId::new(1).expect("not zero");
+    let tracing = if what == "keep" { keep::ON } else { keep::OFF };
+    let mut pipeline = keep::Pipeline::new(tracing);
     for _ in 0..times {
         match what {
             "decision" => {
@@ -247,7 +266,8 @@ fn work_to_be_counted() {
             "request" => {
                 black_box(flow.request(black_box(&[TRACEPARENT]), black_box(&[])));
             }
-            other => panic!("expected decision or request, got {other}"),
+            "keep" | "pipeline" => pipeline.request(),
+            other => panic!("expected decision, request, keep or pipeline, got {other}"),
         }
     }
 }
@@ -259,8 +279,13 @@ fn a_request_costs_a_bounded_number_of_instructions() {
         let _ = writeln!(std::io::stderr(), "skipped: valgrind not installed");
         return;
     }
-    for (what, most) in [("decision", DECISION), ("request", REQUEST)] {
-        let each = (instructions(what, 2 * REQUESTS) - instructions(what, REQUESTS)) / REQUESTS;
+    let of = |what, times| (instructions(what, 2 * times) - instructions(what, times)) / times;
+    for (what, most) in [("decision", DECISION), ("request", REQUEST), ("keep", KEEP)] {
+        let each = match what {
+            // The whole pipeline is slow there; what it costs is the same every time.
+            "keep" => of("keep", REQUESTS / 10).saturating_sub(of("pipeline", REQUESTS / 10)),
+            _ => of(what, REQUESTS),
+        };
         let _ = writeln!(
             std::io::stderr(),
             "{what}: {each} instructions, at most {most}"

@@ -191,7 +191,7 @@ fn what_the_reference_disables_is_valid_once_enabled() {
         assert!(allowed(&fault.message), "{fault}");
     }
     let count = |phrase: &str| faults.iter().filter(|f| f.message.contains(phrase)).count();
-    assert_eq!(count("not supported yet"), 4, "{faults}");
+    assert_eq!(count("not supported yet"), 3, "{faults}");
     assert!(count("can't be read") > 8, "{faults}");
 }
 
@@ -320,6 +320,7 @@ tracing:
   rules:
   - {match: {path: /a*, method: GET, host: H, grpcService: a.*, listener: full, header: {X: y*}}, drop: true}
   - {match: {method: POST}, samplingRatePerMillion: 8, maxTracesPerSecond: 9}
+  keep: {errors: true, slowerThan: 1.5s, maxPerSecond: 10}
   export: {protocol: [http/protobuf, console], endpoint: \"https://c/p/v1/traces\", compression: zstd, tls: {caFile: c.pem}, queueSpans: 99, timeout: 3s}
 metrics: {otlp: true}
 accessLog: {mode: sampled}
@@ -361,6 +362,33 @@ propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bi
     assert_eq!(upstream.protocol, UpstreamProtocol::Http2);
     let host = "::1".to_owned();
     assert_eq!(upstream.target, Target::Tcp { host, port: 6444 });
+}
+
+#[test]
+fn keeping_has_a_cap_whether_or_not_one_is_given() {
+    let keep = |text: &str| {
+        let text = format!("{MINIMAL}tracing: {{{text}}}\n");
+        check("f", text).unwrap().config.sampling.keep
+    };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    for (text, errors, slower_than, max_per_second) in [
+        ("keep: {errors: true}", true, None, 50),
+        ("keep: {slowerThan: 2s}", false, seconds(2), 50),
+        (
+            "keep: {errors: true, slowerThan: 3s, maxPerSecond: 7}",
+            true,
+            seconds(3),
+            7,
+        ),
+    ] {
+        let expected = sample::settings::Keep {
+            errors,
+            slower_than,
+            max_per_second,
+        };
+        assert_eq!(keep(text), Some(expected), "{text}");
+    }
+    assert_eq!(keep(""), None, "nothing is kept by default");
 }
 
 #[test]

@@ -95,6 +95,8 @@ fn record(number: u64) -> Box<Record> {
         routes: Arc::default(),
         captured: Vec::new(),
         audit_id: None,
+        kept: None,
+        capped: 0,
     })
 }
 

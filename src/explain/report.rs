@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Scene;
 use super::chance::{self, Luck, Way, ways};
 use super::compare::{first_line, missing, stripped};
 use super::identity::Identity;
 use super::masked::{self, Line, Made};
+use super::{Scene, words};
 use crate::context::baggage;
 use crate::context::extract::{Inbound, Invalid};
 use crate::context::formats::Format;
@@ -167,6 +167,7 @@ fn notes(scene: &Scene<'_>, judged: Option<&Judged>) -> Vec<String> {
     if scene.config.export.sinks.is_empty() {
         notes.push("no spans are made (tracing.export.protocol: none)".to_owned());
     }
+    notes.extend(words::kept(scene.config, judged));
     let trusted = judged.and_then(|judged| judged.trusted);
     if judged.is_none_or(|judged| judged.verdict.trust != Trust::Full) {
         return notes;

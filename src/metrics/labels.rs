@@ -139,6 +139,18 @@ labels! {
     }
 }
 
+labels! {
+    /// What became of an unsampled request that failed or was slow.
+    Kept {
+        /// It failed, and was exported.
+        Error = "error",
+        /// It was slow, and was exported.
+        Slow = "slow",
+        /// There was no room under the cap per second.
+        Capped = "capped",
+    }
+}
+
 impl MethodClass {
     /// The class of a method.
     pub fn of(method: &Method) -> Self {

@@ -106,6 +106,13 @@ pub(super) fn listeners(exposition: &mut Exposition, registry: &Registry) {
         "decision",
         |l| &l.sampling,
     );
+    all.labelled(
+        "tracegate_keep_decisions",
+        "Unsampled requests that failed or were slow, exported for that; capped ones were over \
+         tracing.keep.maxPerSecond, and not exported.",
+        "decision",
+        |l| &l.kept,
+    );
     all.counter(
         "tracegate_context_restarted",
         "Traces restarted because the context that came along was untrusted or invalid.",

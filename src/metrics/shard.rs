@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::labels::{Decision, Label, Refusal, RequestRefusal};
+use super::labels::{Decision, Kept, Label, Refusal, RequestRefusal};
 use super::series::{Call, Key};
 use super::table::{Keys, Table};
 use super::verdicts::Verdicts;
@@ -32,6 +32,7 @@ pub struct ListenerShard {
     pub(super) requests_refused: Counters<RequestRefusal, { RequestRefusal::COUNT }>,
     pub(super) trust_verdicts: Verdicts,
     pub(super) sampling: Counters<Decision, { Decision::COUNT }>,
+    pub(super) kept: Counters<Kept, { Kept::COUNT }>,
     pub(super) context_restarted: AtomicU64,
     pub(super) upstream_connections: AtomicU64,
     pub(super) upstream_connect_errors: AtomicU64,
@@ -83,6 +84,7 @@ impl ListenerShard {
             requests_refused: Counters::default(),
             trust_verdicts: Verdicts::default(),
             sampling: Counters::default(),
+            kept: Counters::default(),
             context_restarted: AtomicU64::default(),
             upstream_connections: AtomicU64::default(),
             upstream_connect_errors: AtomicU64::default(),
@@ -140,6 +142,11 @@ impl ListenerShard {
     /// The sampler decided.
     pub fn sampling(&self, decision: Decision) {
         self.sampling.add(decision);
+    }
+
+    /// An unsampled request failed or was slow.
+    pub fn kept(&self, why: Kept) {
+        self.kept.add(why);
     }
 
     /// A context that came along was discarded and the trace restarted.

@@ -25,17 +25,25 @@ pub fn response(capture: Option<&Capture>, headers: &impl Head, record: &mut Rec
     audit_id(headers, record);
 }
 
+/// The id of a request in the audit log of the Kubernetes API.
+pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
 /// The API server answers with the id it uses: the caller's, or one of its own.
 fn audit_id(headers: &impl Head, record: &mut Record) {
     if record.routes.kubernetes.is_none() {
         return;
     }
-    let name = HeaderName::from_static("audit-id");
-    let value = headers.first(&name).and_then(visible);
-    let graphic = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic());
-    if let Some(id) = value.filter(graphic) {
-        record.audit_id = Some(cut(id, MAX_AUDIT_ID).into());
+    if let Some(id) = headers.first(&AUDIT_ID).and_then(audited) {
+        record.audit_id = Some(id.into());
     }
+}
+
+/// An audit id, if the value is one; cut.
+pub fn audited(value: &[u8]) -> Option<&str> {
+    let graphic = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic());
+    visible(value)
+        .filter(graphic)
+        .map(|id| cut(id, MAX_AUDIT_ID))
 }
 
 fn copy(names: &[HeaderName], side: Side, headers: &impl Head, record: &mut Record) {
@@ -49,7 +57,7 @@ fn copy(names: &[HeaderName], side: Side, headers: &impl Head, record: &mut Reco
 }
 
 /// Keeps one value; false if no more of this field can be kept.
-fn keep(name: &HeaderName, side: Side, value: &[u8], kept: &mut Vec<Captured>) -> bool {
+pub fn keep(name: &HeaderName, side: Side, value: &[u8], kept: &mut Vec<Captured>) -> bool {
     let all = kept.iter().flat_map(|field| &field.values);
     let left = MAX_CAPTURED.saturating_sub(all.map(|value| value.len()).sum());
     // Whole, so that a cut finds the characters' boundaries; heads are bounded.

@@ -11,9 +11,64 @@ use super::capture;
 use super::connection::Connection;
 use super::head::{Head, Line};
 use super::listener::Listener;
-use super::settings::Target;
+use super::settings::{Settings, Target};
 use crate::context::traceparent::TraceParent;
 use crate::span::record::{Direction, Outcome, Record, text};
+
+/// Who is at the ends of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ends {
+    peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    client: Option<IpAddr>,
+    tls: bool,
+}
+
+impl Ends {
+    /// Those of this one.
+    pub const fn of(connection: &Connection) -> Self {
+        Self {
+            peer: connection.peer,
+            local: connection.local,
+            client: connection.caller.address,
+            tls: connection.tls,
+        }
+    }
+}
+
+/// What a caller asked for, as far as every record says it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Method.
+    pub method: &'a str,
+    /// Path.
+    pub path: &'a str,
+    /// Query without `?`.
+    pub query: Option<&'a str>,
+    /// Whom the request is for.
+    pub host: Option<&'a [u8]>,
+    /// `user-agent`.
+    pub user_agent: Option<&'a [u8]>,
+    /// Version the caller speaks.
+    pub version: Version,
+    /// Whether it is gRPC.
+    pub grpc: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// What a head asks for.
+    pub fn of(line: Line<'a>, headers: &'a impl Head, grpc: bool) -> Self {
+        Self {
+            method: line.method.as_str(),
+            path: line.uri.path(),
+            query: line.uri.query(),
+            host: line.host(headers),
+            user_agent: headers.first(&header::USER_AGENT),
+            version: line.version,
+            grpc,
+        }
+    }
+}
 
 /// A record of a request that has just begun; `span` is the context handed on.
 pub fn begin(
@@ -24,13 +79,26 @@ pub fn begin(
     span: TraceParent,
     start: Instant,
 ) -> Box<Record> {
+    let asked = Asked::of(line, headers, line.is_grpc(headers));
     let settings = &listener.settings;
-    let https = is_https(connection, listener);
+    let mut record = record(&Ends::of(connection), settings, &asked, span, start);
+    capture::request(settings, headers, &mut record);
+    record
+}
+
+/// A record of what was asked, without captured fields.
+pub fn record(
+    ends: &Ends,
+    settings: &Settings,
+    asked: &Asked<'_>,
+    span: TraceParent,
+    start: Instant,
+) -> Box<Record> {
+    let https = over_tls(ends.tls, settings);
     let scheme = if https { "https" } else { "http" };
-    let grpc = line.is_grpc(headers);
-    let (host, port) = server(connection, listener, line, headers, grpc);
+    let (host, port) = server(ends, settings, asked);
     let ingress = settings.direction == Direction::Ingress;
-    let mut record = Box::new(Record {
+    Box::new(Record {
         trace_id: span.trace_id,
         span_id: span.parent_id,
         parent: None,
@@ -42,21 +110,21 @@ pub fn begin(
         start,
         headers: None,
         end: start,
-        method: text(line.method.as_str()),
+        method: text(asked.method),
         scheme,
         host: (!host.is_empty()).then(|| text(&host)),
         port,
-        path: text(line.uri.path()),
-        query: line.uri.query().map(text),
-        user_agent: field(headers, &header::USER_AGENT),
-        peer: connection.peer.filter(|_| ingress),
-        client: connection.caller.address.filter(|_| ingress),
-        protocol_version: match line.version {
+        path: text(asked.path),
+        query: asked.query.map(text),
+        user_agent: asked.user_agent.and_then(visible).map(text),
+        peer: ends.peer.filter(|_| ingress),
+        client: ends.client.filter(|_| ingress),
+        protocol_version: match asked.version {
             Version::HTTP_10 => "1.0",
             Version::HTTP_2 => "2",
             _ => "1.1",
         },
-        grpc,
+        grpc: asked.grpc,
         status: None,
         grpc_status: None,
         outcome: Outcome::Done,
@@ -67,17 +135,21 @@ pub fn begin(
         routes: Arc::clone(&settings.routes),
         captured: Vec::new(),
         audit_id: None,
-    });
-    capture::request(settings, headers, &mut record);
-    record
+        kept: None,
+        capped: 0,
+    })
 }
 
 /// Whether the request's scheme is `https`, as the caller (ingress) or the upstream (egress) sees
 /// it.
 pub const fn is_https(connection: &Connection, listener: &Listener) -> bool {
-    match listener.settings.direction {
-        Direction::Ingress => connection.tls,
-        Direction::Egress => listener.settings.upstream.tls.is_some(),
+    over_tls(connection.tls, &listener.settings)
+}
+
+const fn over_tls(caller: bool, settings: &Settings) -> bool {
+    match settings.direction {
+        Direction::Ingress => caller,
+        Direction::Egress => settings.upstream.tls.is_some(),
     }
 }
 
@@ -96,25 +168,18 @@ pub fn visible(value: &[u8]) -> Option<&str> {
 /// Host and port the request is for: as named, or what replaces the name.
 ///
 /// A component pointed at an egress listener names the listener; what it means is the upstream.
-fn server(
-    connection: &Connection,
-    listener: &Listener,
-    line: Line<'_>,
-    headers: &impl Head,
-    grpc: bool,
-) -> (String, Option<u16>) {
-    let upstream = &listener.settings.upstream;
-    let named = line.host(headers);
-    let (value, default) = match listener.settings.direction {
-        Direction::Ingress => (named, connection.local.map(|a| a.port())),
+fn server(ends: &Ends, settings: &Settings, asked: &Asked<'_>) -> (String, Option<u16>) {
+    let (upstream, named, grpc) = (&settings.upstream, asked.host, asked.grpc);
+    let (value, default) = match settings.direction {
+        Direction::Ingress => (named, ends.local.map(|a| a.port())),
         Direction::Egress => (
             upstream.host.as_ref().map(HeaderValue::as_bytes).or(named),
             upstream_port(&upstream.target),
         ),
     };
     let (host, port) = split(value.and_then(visible).unwrap_or_default());
-    let replaceable = listener.settings.direction == Direction::Egress && upstream.host.is_none();
-    if replaceable && names_listener(host, port, connection.local, grpc) {
+    let replaceable = settings.direction == Direction::Egress && upstream.host.is_none();
+    if replaceable && names_listener(host, port, ends.local, grpc) {
         match &upstream.target {
             Target::Tcp { host, port } => return (host.clone(), Some(*port)),
             // An HTTP URL has no place for a socket's path.

@@ -12,6 +12,7 @@ use super::capture;
 use super::connection::Connection;
 use super::describe;
 use super::head::{Head, Line};
+use super::keep::Held;
 use super::listener::Listener;
 use super::worker::Worker;
 use crate::access_log::{Entry, Mode};
@@ -38,6 +39,8 @@ pub struct Exchange {
     /// What the access log says beside the record, if the request is logged.
     logged: Option<Box<Logged>>,
     record: Option<Box<Record>>,
+    /// What is known of a request that isn't sampled, if it may be kept.
+    held: Option<Box<Held>>,
     capture: Option<Arc<Capture>>,
     request_bytes: Option<Rc<Cell<u64>>>,
 }
@@ -84,6 +87,7 @@ impl Exchange {
             access_log: Mode::Off,
             logged: None,
             record: None,
+            held: None,
             capture: None,
             request_bytes: None,
         }
@@ -118,6 +122,11 @@ impl Exchange {
     pub fn sampled(&mut self, record: Box<Record>, capture: &Arc<Capture>) {
         self.record = Some(record);
         self.capture = Some(Arc::clone(capture));
+    }
+
+    /// The sampler didn't choose this request; it is exported all the same if it is to be kept.
+    pub fn hold(&mut self, held: Box<Held>) {
+        self.held = Some(held);
     }
 
     /// The context that goes on to the upstream.
@@ -178,6 +187,22 @@ impl Exchange {
         }
     }
 
+    /// The connection became a tunnel.
+    pub fn upgraded(&mut self) {
+        self.record(|record| record.upgraded = true);
+        if let Some(held) = &mut self.held {
+            held.upgraded = true;
+        }
+    }
+
+    /// Bytes that went through a tunnel, from the caller and from the upstream.
+    pub fn tunnelled(&mut self, sent: u64, received: u64) {
+        self.record(|record| (record.request_bytes, record.response_bytes) = (sent, received));
+        if let Some(held) = &mut self.held {
+            (held.request_bytes, held.response_bytes) = (sent, received);
+        }
+    }
+
     /// A response's head, from the upstream or made here.
     pub fn answered(&mut self, status: u16, headers: &impl Head) {
         let ended = &mut self.call.ended;
@@ -189,6 +214,9 @@ impl Exchange {
             record.status = Some(status);
             record.headers = Some(Instant::now());
             capture::response(self.capture.as_deref(), headers, record);
+        }
+        if let Some(held) = &mut self.held {
+            held.answered(headers);
         }
     }
 
@@ -205,6 +233,9 @@ impl Exchange {
         if let Some(record) = &mut self.record {
             record.response_bytes += bytes as u64;
         }
+        if let Some(held) = &mut self.held {
+            held.response_bytes += bytes as u64;
+        }
     }
 
     /// The response's trailers went through.
@@ -214,6 +245,9 @@ impl Exchange {
             ended.grpc_status = grpc_status(trailers).or(ended.grpc_status);
             if let Some(record) = &mut self.record {
                 capture::response(self.capture.as_deref(), trailers, record);
+            }
+            if let Some(held) = &mut self.held {
+                held.trailers(trailers);
             }
         }
     }
@@ -238,7 +272,8 @@ impl Exchange {
         }
         let now = Instant::now();
         self.call.ended.outcome = outcome;
-        let logged = self.logged.take();
+        let mut logged = self.logged.take();
+        self.keep(now, logged.as_deref_mut());
         let for_log_alone = logged.as_ref().is_some_and(|logged| logged.alone);
         let recorded = self.record.as_deref().filter(|_| !for_log_alone);
         let span = recorded.map(|record| (record.trace_id, record.span_id));
@@ -259,6 +294,18 @@ impl Exchange {
 }
 
 impl Exchange {
+    /// Exports an unsampled request that is to be kept.
+    fn keep(&mut self, now: Instant, logged: Option<&mut Logged>) {
+        let Some(held) = self.held.take() else { return };
+        if let Some(record) = held.end(&self.worker, &self.call, self.start, now) {
+            if let Some(logged) = logged {
+                // As of every recorded request, also where nothing went on.
+                logged.context.get_or_insert(span(&record));
+            }
+            self.worker.export(record);
+        }
+    }
+
     /// Hands a logged request's record to the log, and to the exporter if it is a span's.
     fn hand_over(&self, record: Box<Record>, logged: &Logged) {
         let (client, protocol) = (logged.client, logged.protocol);
@@ -273,12 +320,8 @@ impl Exchange {
         if logged.alone {
             return self.worker.log(entry(record, logged.context));
         }
-        let span = TraceParent {
-            trace_id: record.trace_id,
-            parent_id: record.span_id,
-            flags: record.flags,
-        };
-        self.worker.log(entry(record.clone(), Some(span)));
+        let context = Some(span(&record));
+        self.worker.log(entry(record.clone(), context));
         self.worker.export(record);
     }
 }
@@ -286,6 +329,15 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.end(Outcome::Cancelled);
+    }
+}
+
+/// The context of a record's span.
+fn span(record: &Record) -> TraceParent {
+    TraceParent {
+        trace_id: record.trace_id,
+        parent_id: record.span_id,
+        flags: record.flags,
     }
 }
 

@@ -351,7 +351,7 @@ impl Reply {
     fn tunnel(self, mut response: Response<Incoming>, switched: Upgrade) -> Response<ResponseBody> {
         let upstream = hyper::upgrade::on(&mut response);
         let mut exchange = self.exchange;
-        exchange.record(|record| record.upgraded = true);
+        exchange.upgraded();
         let Some(caller) = self.tunnel else {
             let fault = Fault::Internal;
             return local(fault, Outcome::Refused(fault), false, exchange, self.open);

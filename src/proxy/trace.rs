@@ -8,6 +8,7 @@ use super::describe;
 use super::exchange::Exchange;
 use super::head::{Head, Line};
 use super::judged::{Decided, Judged};
+use super::keep::{self, Held, Unsampled};
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
 use super::trace_id_header::Told;
@@ -27,7 +28,8 @@ use crate::sample::rules::RequestView;
 use crate::sample::settings::UnsampledRoot;
 use crate::span::record::{Direction, text};
 
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// `tracestate`
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// What was decided about a request's context, as far as its answer needs to know.
@@ -83,7 +85,10 @@ pub fn judge(
     }
 
     let state = inherited(headers, trust, trusted);
-    let ot = state.as_ref().map_or(Ot::NONE, TraceState::ot);
+    let (ot, continues) = (
+        state.as_ref().map_or(Ot::NONE, TraceState::ot),
+        state.is_some(),
+    );
     let rule = listener.sampler.rule(&View {
         line,
         headers: &*headers,
@@ -137,7 +142,16 @@ pub fn judge(
         record.link =
             link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
         record.tracestate = tracestate;
+        if decision.reason == Reason::Parent {
+            record.capped = listener.sampler.take_refused();
+        }
         exchange.sampled(record, &settings.capture);
+    } else if keep::is_wanted(&connection.worker, listener, &decision) {
+        let unsampled = Unsampled {
+            continues,
+            ..Unsampled::of(&judged, parent, outgoing.as_ref(), decision.ot)
+        };
+        exchange.hold(Held::remember(connection, line, headers, unsampled));
     }
     traced
 }

@@ -125,10 +125,7 @@ struct Tallied<'a> {
 impl Drop for Tallied<'_> {
     fn drop(&mut self) {
         let (sent, received) = (self.from_caller.bytes(), self.from_upstream.bytes());
-        self.exchange.record(|record| {
-            record.request_bytes = sent;
-            record.response_bytes = received;
-        });
+        self.exchange.tunnelled(sent, received);
         self.exchange.end(self.outcome);
     }
 }

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::connection;
+use super::keep;
 use super::listener::{Plan, Slot};
 use super::local;
 use super::values::Values;
@@ -118,6 +119,8 @@ pub struct Worker {
     pub ids: RefCell<IdGenerator>,
     /// Header values made here.
     pub values: RefCell<Values>,
+    /// Memory for what may have to be kept.
+    pub held: keep::Pool,
     ring: RefCell<Producer>,
     records: bool,
     access_log: RefCell<access_log::Producer>,
@@ -130,6 +133,7 @@ impl Worker {
             epoch,
             ids: RefCell::new(IdGenerator::new(seed)),
             values: RefCell::default(),
+            held: keep::Pool::default(),
             records: ring.enabled(),
             ring: RefCell::new(ring),
             access_log: RefCell::new(log),

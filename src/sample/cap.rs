@@ -33,17 +33,42 @@ pub struct Cap {
 impl Cap {
     /// A cap per second; 0 admits nothing.
     pub fn new(per_second: u32) -> Self {
-        let burst = u64::from(per_second);
-        let interval = if burst == 0 {
-            0
-        } else {
-            Nanos::SECOND.0.div_ceil(burst)
+        Self::with_burst(per_second, per_second)
+    }
+
+    /// The same with another burst.
+    pub(super) fn with_burst(per_second: u32, burst: u32) -> Self {
+        let interval = match u64::from(per_second) {
+            0 => 0,
+            rate => Nanos::SECOND.0.div_ceil(rate),
         };
+        Self::of(interval, burst)
+    }
+
+    /// One that fills so many times more slowly.
+    pub(super) fn slowed(&self, times: u32, burst: u32) -> Self {
+        Self::of(self.interval.saturating_mul(times.into()), burst)
+    }
+
+    fn of(interval: u64, burst: u32) -> Self {
         Self {
             next: AtomicU64::new(0),
             interval,
-            tolerance: interval.saturating_mul(burst.saturating_sub(1)),
+            tolerance: interval.saturating_mul(u64::from(burst).saturating_sub(1)),
         }
+    }
+
+    /// What admissions there is room for now, in the nanoseconds they take.
+    pub(super) fn left(&self, now: Nanos) -> u64 {
+        let used = self.next.load(Relaxed).saturating_sub(now.0);
+        let whole = self.tolerance.saturating_add(self.interval);
+        whole.saturating_sub(used)
+    }
+
+    /// Leaves room for nothing.
+    pub(super) fn empty(&self, now: Nanos) {
+        let whole = self.tolerance.saturating_add(self.interval);
+        self.next.fetch_max(now.0.saturating_add(whole), Relaxed);
     }
 
     /// Whether one more is admitted now; if so, it is counted.
@@ -51,12 +76,20 @@ impl Cap {
     /// `now` may differ a little between callers; going backwards admits nothing extra.
     #[inline]
     pub fn admit(&self, now: Nanos) -> bool {
+        self.admit_beyond(now, 0)
+    }
+
+    /// The same, if room is left afterwards for what takes `due` nanoseconds.
+    pub(super) fn admit_beyond(&self, now: Nanos, due: u64) -> bool {
+        let Some(tolerance) = self.tolerance.checked_sub(due) else {
+            return false;
+        };
         if self.interval == 0 {
             return false;
         }
         let mut next = self.next.load(Relaxed);
         loop {
-            if next > now.0.saturating_add(self.tolerance) {
+            if next > now.0.saturating_add(tolerance) {
                 return false;
             }
             let after = next.max(now.0).saturating_add(self.interval);

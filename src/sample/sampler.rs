@@ -3,15 +3,17 @@
 //! Shared by all workers. The hot path is one relaxed load and a comparison; caps add one
 //! compare-and-swap, and only to requests that would be sampled.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use siphasher::sip::SipHasher24;
 
 use super::cap::{Cap, Nanos};
 use super::decision::{Decision, Parent, Reason};
+use super::keep::Keep;
 use super::rate::Rate;
 use super::rules::{RequestView, RuleId};
 use super::settings::{Action, Match, PerMillion, RatioRule, Settings, UnsampledRoot};
+use super::share::SharedCap;
 use super::threshold::Threshold;
 use crate::context::ids::{Flags, TraceId};
 use crate::context::ot::{Ot, U56};
@@ -51,10 +53,12 @@ impl std::error::Error for NoSuchRule {}
 pub struct Sampler {
     default: Bucket,
     rules: Box<[Rule]>,
-    cap: Option<Cap>,
-    trusted_cap: Option<Cap>,
+    /// Shared among all buckets.
+    cap: Option<SharedCap>,
+    trusted_cap: Option<TrustedCap>,
     ratio_rule: RatioRule,
     unsampled_root: UnsampledRoot,
+    keep: Option<Keep>,
     hash: SipHasher24,
 }
 
@@ -65,9 +69,19 @@ struct Rule {
     bucket: Option<Bucket>,
 }
 
+/// A cap on what trusted callers have sampled.
+#[derive(Debug)]
+struct TrustedCap {
+    cap: Cap,
+    /// Refused since the last one that was told of it.
+    refused: AtomicU32,
+}
+
 /// A rate and its own cap.
 #[derive(Debug)]
 struct Bucket {
+    /// Whose share of the general cap.
+    place: usize,
     /// A [`Rate`]. Relaxed: the word holds all of it, a reader sees the old one or the new one.
     rate: AtomicU64,
     cap: Option<Cap>,
@@ -77,10 +91,13 @@ impl Sampler {
     /// A sampler with the given rates. The fleet key replaces the caller's choice of trace id
     /// under [`Parent::Ids`]; pass a random one if none is configured.
     pub fn new(settings: &Settings, fleet_key: [u8; 16]) -> Self {
-        let bucket = |rate, cap: Option<u32>| Bucket {
+        let mut places = 0..;
+        let mut bucket = |rate, cap: Option<u32>| Bucket {
+            place: places.next().unwrap_or_default(),
             rate: AtomicU64::new(Rate::new(settings.ratio_rule, rate).bits()),
             cap: cap.map(Cap::new),
         };
+        let default = bucket(settings.rate, None);
         let rule = |rule: &super::settings::Rule| Rule {
             matches: rule.matches.clone(),
             bucket: match rule.action {
@@ -91,13 +108,21 @@ impl Sampler {
                 } => Some(bucket(rate, max_traces_per_second)),
             },
         };
+        let rules = settings.rules.iter().map(rule).collect();
+        let buckets = places.start;
+        let cap = settings.max_traces_per_second;
+        let trusted_cap = settings.max_trusted_traces_per_second;
         Self {
-            default: bucket(settings.rate, None),
-            rules: settings.rules.iter().map(rule).collect(),
-            cap: settings.max_traces_per_second.map(Cap::new),
-            trusted_cap: settings.max_trusted_traces_per_second.map(Cap::new),
+            default,
+            rules,
+            cap: cap.map(|cap| SharedCap::new(cap, buckets)),
+            trusted_cap: trusted_cap.map(|cap| TrustedCap {
+                cap: Cap::new(cap),
+                refused: AtomicU32::new(0),
+            }),
             ratio_rule: settings.ratio_rule,
             unsampled_root: settings.unsampled_root,
+            keep: settings.keep.as_ref().map(Keep::new),
             hash: SipHasher24::new_with_key(&fleet_key),
         }
     }
@@ -161,12 +186,13 @@ impl Sampler {
         now: Nanos,
     ) -> Decision {
         let rate = Rate::from_bits(bucket.rate.load(Relaxed));
-        let full = |cap: &Option<Cap>| cap.as_ref().is_some_and(|cap| !cap.admit(now));
+        let own = bucket.cap.as_ref();
+        let all = self.cap.as_ref();
         let (sampled, reason) = if !rate.keeps(self.ratio_rule, luck) {
             (false, Reason::Rate(rule))
-        } else if full(&bucket.cap) {
+        } else if own.is_some_and(|cap| !cap.admit(now)) {
             (false, Reason::RuleCap(rule))
-        } else if full(&self.cap) {
+        } else if all.is_some_and(|cap| !cap.admit(bucket.place, now)) {
             (false, Reason::Cap)
         } else {
             (true, Reason::Rate(rule))
@@ -187,10 +213,13 @@ impl Sampler {
         }
     }
 
-    /// The parent's decision. `rv` always stays; `th` stays iff flag and randomness agree on it.
+    /// The parent's decision. `rv` always stays; `th` stays iff flag and randomness agree on it, and
+    /// no cap thins what it counts.
     #[inline]
     fn continued(&self, trace_id: TraceId, flags: Flags, ot: Ot, now: Nanos) -> Decision {
-        if flags.sampled() && self.trusted_cap.as_ref().is_some_and(|cap| !cap.admit(now)) {
+        let cap = self.trusted_cap.as_ref().filter(|_| flags.sampled());
+        if let Some(TrustedCap { refused, .. }) = cap.filter(|trusted| !trusted.cap.admit(now)) {
+            refused.fetch_add(1, Relaxed);
             let ot = Ot {
                 th: None,
                 rv: ot.rv,
@@ -205,11 +234,24 @@ impl Sampler {
         let randomness = ot.rv.unwrap_or(U56::of_trace_id(trace_id));
         let th = ot
             .th
-            .filter(|th| Threshold::new(*th).keeps(randomness) == sampled);
+            .filter(|th| Threshold::new(*th).keeps(randomness) == sampled && cap.is_none());
         Decision {
             sampled,
             ot: Ot { th, rv: ot.rv },
             reason: Reason::Parent,
+        }
+    }
+
+    /// How many sampled requests of trusted callers `maxTrustedTracesPerSecond` has stopped since
+    /// this was last asked: the next one that isn't stopped stands for them, too.
+    #[inline]
+    pub fn take_refused(&self) -> u32 {
+        let Some(TrustedCap { refused, .. }) = &self.trusted_cap else {
+            return 0;
+        };
+        match refused.load(Relaxed) {
+            0 => 0,
+            _ => refused.swap(0, Relaxed),
         }
     }
 
@@ -250,6 +292,11 @@ impl Sampler {
     /// What an unsampled root hands on.
     pub fn unsampled_root(&self) -> UnsampledRoot {
         self.unsampled_root
+    }
+
+    /// Which unsampled requests are exported all the same; `None`: none.
+    pub const fn keep(&self) -> Option<&Keep> {
+        self.keep.as_ref()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the sampler needs to know; built by `config`.
 
+use std::time::Duration;
+
 use http::{HeaderName, Method};
 
 /// Traces per million, 0 to [`PerMillion::MAX`].
@@ -42,6 +44,19 @@ pub struct Settings {
     pub fleet_key: Option<[u8; 16]>,
     /// First match wins.
     pub rules: Vec<Rule>,
+    /// Unsampled requests that are exported all the same.
+    pub keep: Option<Keep>,
+}
+
+/// Which unsampled requests are exported all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Those that fail.
+    pub errors: bool,
+    /// Those whose response's head takes longer.
+    pub slower_than: Option<Duration>,
+    /// Cap per second on both together.
+    pub max_per_second: u32,
 }
 
 /// How a rate becomes a decision.

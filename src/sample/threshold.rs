@@ -94,6 +94,27 @@ mod tests {
     }
 
     #[test]
+    fn adjusted_counts_are_those_the_specification_prints() {
+        for (rate, expected) in [
+            (1_000_000, 1.0),
+            (500_000, 2.0),
+            (250_000, 4.0),
+            (200_000, 5.000_004_768_376_129_5),
+            (125_000, 8.0),
+            (100_000, 9.999_961_853_172_863),
+            (62_500, 16.0),
+            (10_000, 100.000_095_367_522_59),
+            (1_000, 1_000.001_698_735_261_8),
+            (100, 9_999.993_704_263_36),
+            (10, 99_999.966_146_435_88),
+            (1, 1_000_006.937_469_986_5),
+        ] {
+            let got = 1.0 / of(rate).probability();
+            assert!((got / expected - 1.0).abs() < 1e-12, "{rate}: {got}");
+        }
+    }
+
+    #[test]
     fn never_has_no_threshold() {
         assert_eq!(Threshold::of(PerMillion::default()), None);
     }

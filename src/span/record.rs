@@ -1,6 +1,6 @@
 //! What one request leaves behind: filled on the worker, read once by the exporter thread.
 //!
-//! A record exists only for requests that are sampled, so it may own small bounded strings.
+//! A record exists only for requests that are sampled, kept or logged, so it may own small bounded strings.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -89,6 +89,10 @@ pub struct Record {
     pub captured: Vec<Captured>,
     /// `Audit-ID` of the Kubernetes API, if the listener stands before one.
     pub audit_id: Option<Box<str>>,
+    /// Why an unsampled request was kept: the value of `tracegate.kept`.
+    pub kept: Option<&'static str>,
+    /// Sampled requests of trusted callers that a cap has stopped since the last one it didn't.
+    pub capped: u32,
 }
 
 /// How a request ended, and who is at fault.
@@ -230,5 +234,7 @@ pub(crate) fn fixture() -> Box<Record> {
         routes: Arc::default(),
         captured: Vec::new(),
         audit_id: None,
+        kept: None,
+        capped: 0,
     })
 }

@@ -3,7 +3,9 @@
 //! Attributes of tracegate's own, where the conventions have no name: `tracegate.listener`;
 //! `tracegate.cancelled` (`true` if the caller went away: no error, and no status, of ours or of
 //! the upstream); `tracegate.refused` (why a request was refused here, a name of a
-//! [`Fault`](super::record::Fault)); `tracegate.tunnel.request_bytes` and
+//! [`Fault`](super::record::Fault)); `tracegate.kept` (why a request that wasn't sampled is
+//! exported all the same: `error` or `slow`); `tracegate.capped` (how many sampled requests of
+//! trusted callers `maxTrustedTracesPerSecond` has stopped since the last one it didn't); `tracegate.tunnel.request_bytes` and
 //! `tracegate.tunnel.response_bytes` (what went through a tunnel, from the caller and from the
 //! upstream).
 
@@ -155,6 +157,10 @@ impl Attributes {
 
 fn own(record: &Record, attributes: &mut Attributes) {
     attributes.put("tracegate.listener", Arc::clone(&record.listener));
+    attributes.put_some("tracegate.kept", record.kept);
+    if record.capped > 0 {
+        attributes.put("tracegate.capped", i64::from(record.capped));
+    }
     match record.outcome {
         Outcome::Cancelled => attributes.put("tracegate.cancelled", true),
         Outcome::Refused(fault) => attributes.put("tracegate.refused", fault.as_str()),

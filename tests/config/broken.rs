@@ -87,6 +87,15 @@ pub const BROKEN: &[Broken] = &[
         (7, "listeners[0].orphans", "pass needs direction: egress"),
         (8, "listeners[0].span.knownRpcMethods[1]", "expected a gRPC method like package.Service/Method; got \"a.B\""),
     ]),
+    ("keep", &[
+        (4, "tracing.keep.errors", "expected true or false; got \"yes\""),
+        (4, "tracing.keep.slowerThan", "expected a duration like 30s, 5m or 1h30m, from 1ms to 24h; got \"0s\""),
+        (4, "tracing.keep.maxPerSecond", "expected an integer from 1 to 1000000; got \"0\""),
+        (4, "tracing.keep.slowThan", "unknown key; did you mean \"slowerThan\"?"),
+    ]),
+    ("keep-nothing", &[
+        (4, "tracing.keep", "expected errors: true or slowerThan"),
+    ]),
     ("kinds", &[
         (3, "service", "expected a mapping; got a single value"),
         (4, "tracing", "expected a mapping; got a list"),
@@ -127,7 +136,6 @@ pub const BROKEN: &[Broken] = &[
         (5, "", "not YAML: illegal placement of ':' indicator"),
     ]),
     ("not-yet", &[
-        (4, "tracing.keep", "not supported yet"),
         (5, "tracing.maxSpanDuration", "not supported yet"),
         (6, "tracing.export.protocol[1]", "\"memory\" is not supported yet; expected grpc, http/protobuf, console or none"),
         (7, "propagation.correlateBy", "not supported yet"),

@@ -17,6 +17,7 @@ use super::metrics::{self, Scrape};
 use super::program::{self, Program};
 use super::proxy::document;
 use super::receiver::{self, Scratch, Speaks, attribute};
+use super::span_view::View;
 use super::wire::{self, Scripted, Wire};
 
 const CONTEXT: &str = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-";
@@ -94,6 +95,37 @@ impl Rig {
         self.program.signal(Signal::TERM);
         assert_eq!(self.program.exit().code(), Some(0));
         self.lines.iter().collect()
+    }
+}
+
+#[test]
+fn a_kept_request_has_the_ids_of_its_span_in_the_log() {
+    for (root, goes_on) in [("propagate", true), ("omit", false)] {
+        let (component, collector) = (Component::start(), receiver::Receiver::start(Speaks::Grpc));
+        let tracing = format!(
+            "tracing:\n  unsampledRoot: {root}\n  keep: {{errors: true}}\n  \
+             export: {{endpoint: \"{}\"}}",
+            collector.endpoint()
+        );
+        let mut rig = Rig::start(
+            &format!("log-kept-{root}"),
+            "all",
+            &component.url(),
+            &tracing,
+        );
+        rig.get("/status/500", "");
+        let line = rig.line();
+        let seen = component.wait_for(1).remove(0).value("traceparent");
+        assert_eq!(seen.is_some(), goes_on, "{root}");
+        rig.stop();
+        let span = View(collector.wait_for_spans(1).remove(0));
+        assert_eq!(span.text("tracegate.kept"), "error");
+        assert_eq!(line["trace_id"], *span.trace(), "{root}");
+        assert_eq!(line["span_id"], *span.id(), "{root}");
+        assert_eq!(line["sampled"], false, "{root}");
+        if let Some(seen) = seen {
+            assert_eq!(seen[3..52], format!("{}-{}", span.trace(), span.id()));
+        }
     }
 }
 

@@ -91,6 +91,33 @@ fn is_outcome(outcome: &Value, found: &[(String, String)]) -> bool {
 }
 
 #[test]
+fn what_may_be_kept_is_said_where_it_may() {
+    let context = |flags: &str| format!("00-{TRACE}-{PARENT}-{flags}");
+    let yaml = |export: &str| {
+        format!(
+            "tracing:\n  keep: {{errors: true, slowerThan: 2s}}\n  \
+             rules: [{{match: {{path: /b}}, drop: true}}]\n  export: {{protocol: {export}}}\n\
+             listeners:\n- name: a\n  bind: 127.0.0.1:0\n  trust: {{default: full}}\n  \
+             upstream: {{url: \"http://127.0.0.1:1\"}}\n"
+        )
+    };
+    let note = "if it fails or takes more than 2s to be answered (tracing.keep)";
+    for (export, path, flags, said, why) in [
+        ("console", "/a", "00", true, "not sampled"),
+        ("console", "/a", "01", false, "sampled"),
+        ("console", "/b", "00", false, "a rule drops it"),
+        ("none", "/a", "00", false, "nobody wants spans"),
+    ] {
+        let question = Question {
+            target: path.parse().expect("a path"),
+            ..question(&[("traceparent", &context(flags))])
+        };
+        let answer = explain::explain(&load(&yaml(export)), &question).expect("an answer");
+        assert_eq!(answer.to_string().contains(note), said, "{why}: {answer}");
+    }
+}
+
+#[test]
 fn a_real_proxy_does_what_was_explained() {
     let context = format!("00-{TRACE}-{PARENT}-01");
     let rows: &[(&str, &[(&str, &str)], &str)] = &[

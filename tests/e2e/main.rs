@@ -35,6 +35,7 @@ mod expect;
 mod explain;
 mod forwarded;
 mod grpc;
+mod keep;
 mod limits;
 mod metrics_names;
 mod metrics_push;

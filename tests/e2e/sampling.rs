@@ -5,9 +5,11 @@ mod change;
 mod files;
 mod wire_format;
 
+use opentelemetry_proto::tonic::trace::v1::Span;
+
 use super::component::{Component, Seen};
 use super::proxy::{self, Proxy};
-use super::receiver::{Receiver, Speaks};
+use super::receiver::{Receiver, Speaks, attribute};
 use super::wire::{self, Wire};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -360,4 +362,54 @@ fn a_cap_lets_a_burst_and_its_rate_pass_and_no_more() {
             );
         }
     }
+}
+
+#[test]
+fn what_a_cap_on_trusted_parents_left_out_is_marked_on_the_next_span() {
+    let (component, receiver) = (Component::start(), Receiver::start(Speaks::Grpc));
+    let tracing = format!(
+        "  maxTrustedTracesPerSecond: 2\n  export: {{endpoint: \"{}\"}}",
+        receiver.endpoint()
+    );
+    let proxy = Proxy::start(&proxy::custom(&tracing, &listeners(&component)));
+    let rig = Rig { proxy, component };
+    let context = format!("traceparent: 00-{TRACE}-{PARENT}-01\r\ntracestate: ot=th:0\r\n");
+    let mut wire = rig.connect("full");
+    let (mut requests, mut last) = (0, false);
+    // Until one is let through after some that weren't.
+    while requests < 5 || !last {
+        let seen = rig.get(&mut wire, &context);
+        requests += 1;
+        last = sampled(&seen) == Some(true);
+        assert_eq!(seen.value("tracestate"), None, "th says nothing any more");
+    }
+    rig.proxy.stop();
+    let spans = receiver.spans();
+    let capped = |span: &Span| attribute(&span.attributes, "tracegate.capped");
+    let left_out = spans.iter().filter_map(capped);
+    let left_out: usize = left_out
+        .map(|n| n.parse::<usize>().expect("a number"))
+        .sum();
+    assert!(left_out > 0, "{spans:#?}");
+    assert_eq!(
+        spans.len() + left_out,
+        requests,
+        "every request is accounted for"
+    );
+}
+
+#[test]
+fn one_rules_flood_leaves_other_rules_traces() {
+    let rig = Rig::start(
+        "  samplingRatePerMillion: 1000000\n  maxTracesPerSecond: 10\n  \
+         rules: [{match: {path: /flood}, samplingRatePerMillion: 1000000}]",
+    );
+    let mut wire = rig.connect("drop");
+    let mut of = |path: &str, count| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let kept = (0..count).filter(|_| sampled(&rig.send(&mut wire, &request)) == Some(true));
+        kept.count()
+    };
+    assert!(of("/flood", 200) >= 5, "its share at least");
+    assert_eq!(of("/", 5), 5, "the others have theirs");
 }

@@ -1,15 +1,21 @@
 //! `tracing`, but for `tracing.export`: what is sampled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::files;
 use crate::config::reader::{Field, Map};
 use crate::config::values;
-use crate::sample::settings::{Action, Glob, Match, RatioRule, Rule, Settings, UnsampledRoot};
+use crate::sample::settings::{
+    Action, Glob, Keep, Match, RatioRule, Rule, Settings, UnsampledRoot,
+};
 
 use super::Sources;
 
 const MOST_PER_SECOND: u32 = 1_000_000;
+
+/// `keep.maxPerSecond` where `keep` doesn't say it: what callers can make fail needs a bound.
+const MOST_KEPT: u32 = 50;
 
 pub(super) fn read(map: &Map<'_>, listeners: &[Arc<str>], out: &mut Sources) -> Option<Settings> {
     // Its contents were laid under this tree already; its existence was checked then.
@@ -40,7 +46,6 @@ pub(super) fn read(map: &Map<'_>, listeners: &[Arc<str>], out: &mut Sources) -> 
         out.fleet_key_file = Some(path);
         Some(key)
     });
-    map.get("keep").not_yet();
     map.get("maxSpanDuration").not_yet();
     let rules = map.get("rules").list();
     let rules = rules
@@ -54,7 +59,27 @@ pub(super) fn read(map: &Map<'_>, listeners: &[Arc<str>], out: &mut Sources) -> 
         max_trusted_traces_per_second: cap(map, "maxTrustedTracesPerSecond"),
         unsampled_root: unsampled_root.unwrap_or_default(),
         fleet_key,
+        keep: keep(&map.get("keep")),
         rules: rules.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn keep(field: &Field<'_>) -> Option<Keep> {
+    let map = field.map()?;
+    let (errors, slower) = (map.get("errors"), map.get("slowerThan"));
+    let wanted = errors.boolean();
+    let slower_than = slower.read(values::duration(
+        Duration::from_millis(1)..=24 * super::HOUR,
+    ));
+    let max = map.get("maxPerSecond");
+    let max = max.read_plain(values::small(1..=MOST_PER_SECOND));
+    if (wanted == Some(false) || !errors.is_present()) && !slower.is_present() {
+        field.fault("expected errors: true or slowerThan");
+    }
+    Some(Keep {
+        errors: wanted.unwrap_or_default(),
+        slower_than,
+        max_per_second: max.unwrap_or(MOST_KEPT),
     })
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::Exchange;
+use super::{Exchange, span};
 use crate::context::traceparent::TraceParent;
 use crate::span::record::{Direction, Fault, Outcome, Record};
 
@@ -15,6 +15,9 @@ impl Exchange {
     /// goes on in the context that is returned; otherwise in the one it has: a second id that
     /// nobody records would tell nothing.
     pub fn resend(&mut self, fault: Fault) -> Option<TraceParent> {
+        if let Some(held) = &mut self.held {
+            held.resends = held.resends.saturating_add(1);
+        }
         if self.call.ended.direction == Direction::Ingress {
             self.record(|record| record.resends = record.resends.saturating_add(1));
             return None;
@@ -24,22 +27,17 @@ impl Exchange {
         if let Some(logged) = &mut self.logged {
             logged.since.get_or_insert(self.start);
         }
-        let span = failed
+        let seen = failed
             .as_ref()
             .map(|failed| (failed.trace_id, failed.span_id));
         if !self.call.ended.grpc {
             let mut call = self.call;
             call.ended.outcome = Outcome::Upstream(fault);
-            self.counters.finished(&call, self.start, now, span);
+            self.counters.finished(&call, self.start, now, seen);
             self.start = now;
         }
         self.worker.export(failed?);
-        let record = self.record.as_deref()?;
-        Some(TraceParent {
-            trace_id: record.trace_id,
-            parent_id: record.span_id,
-            flags: record.flags,
-        })
+        self.record.as_deref().map(span)
     }
 
     /// Begins the next attempt's record, if the request is recorded as spans; the last one's.

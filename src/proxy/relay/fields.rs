@@ -80,6 +80,27 @@ impl Head for Fields {
             .map(|line| self.value(line))
     }
 
+    /// In one pass.
+    fn two<'a>(&'a self, one: &'a HeaderName, two: &'a HeaderName) -> [Option<&'a [u8]>; 2] {
+        let (one, two) = (one.as_str().as_bytes(), two.as_str().as_bytes());
+        let (mut first, mut second) = (None, None);
+        let names = self.lower.as_bytes();
+        for line in self.lines.iter().filter(|line| line.live) {
+            // Most names have another length than either.
+            let length = line.name.len();
+            if length != one.len() && length != two.len() {
+                continue;
+            }
+            let name = names.get(line.name.clone()).unwrap_or_default();
+            if name == one {
+                first = first.or_else(|| Some(self.value(line)));
+            } else if name == two {
+                second = second.or_else(|| Some(self.value(line)));
+            }
+        }
+        [first, second]
+    }
+
     fn remove_if(&mut self, mut f: impl FnMut(&str) -> bool) -> usize {
         let mut count = 0;
         for line in self.lines.iter_mut().filter(|line| line.live) {
@@ -168,6 +189,9 @@ mod tests {
         );
         let lines: Vec<_> = map.lines(&HeaderName::from_static("x-b")).collect();
         assert_eq!(lines, [b"1", b"3"]);
+        let [one, two] = ["x-b", "x-a"].map(HeaderName::from_static);
+        assert_eq!(map.two(&one, &two), [Some(&b"1"[..]), Some(b"2")]);
+        assert_eq!(map.two(&header::DATE, &one), [None, Some(&b"1"[..])]);
     }
 
     #[test]

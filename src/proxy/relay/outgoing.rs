@@ -224,7 +224,7 @@ impl Relay {
     /// Bytes go both ways until both sides have ended; either may end its own first.
     async fn tunnel(&mut self, up: Box<Stream>, reply: Reply) {
         let mut exchange = reply.exchange;
-        exchange.record(|record| record.upgraded = true);
+        exchange.upgraded();
         let wires = &mut self.wires;
         let mut up = Prefixed::with(wires.from_up.take(), up);
         let mut caller = Prefixed::with(wires.input.take(), &mut wires.caller);

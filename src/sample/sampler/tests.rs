@@ -645,3 +645,79 @@ fn the_trusted_cap_stops_sampled_parents_and_erases_th() {
     };
     assert_eq!(capped, expected);
 }
+
+#[test]
+fn what_a_trusted_cap_lets_pass_has_no_probability_either_and_stands_for_what_it_stopped() {
+    let settings = Settings {
+        max_trusted_traces_per_second: Some(2),
+        ..settings(0)
+    };
+    let sampler = Sampler::new(&settings, KEY);
+    let ot = Ot {
+        th: th("0"),
+        rv: None,
+    };
+    let decide = |flags, now| {
+        let parent = Parent::Full {
+            trace_id: id(1),
+            flags,
+            ot,
+        };
+        sampler.decide(RuleId::NONE, parent, now)
+    };
+    let mut admitted = 0;
+    for _ in 0..10 {
+        let decision = decide(Flags::SAMPLED, NOW);
+        admitted += u32::from(decision.sampled);
+        assert_eq!(decision.ot.th, None, "a cap thins what th counts");
+    }
+    assert_eq!(admitted, 2);
+    assert_eq!(sampler.take_refused(), 8);
+    assert_eq!(sampler.take_refused(), 0, "told once");
+    let unsampled = Flags::default();
+    assert!(!decide(unsampled, NOW).sampled);
+    assert_eq!(
+        sampler.take_refused(),
+        0,
+        "what wasn't sampled isn't missing"
+    );
+    assert_eq!(self::sampler(0).take_refused(), 0, "without a cap");
+}
+
+#[test]
+fn a_rules_flood_leaves_the_others_their_share_of_the_general_cap() {
+    let settings = Settings {
+        max_traces_per_second: Some(30),
+        rules: vec![
+            sample_rule(1_000_000, None),
+            drop_rule(),
+            sample_rule(1_000_000, None),
+        ],
+        ..settings(1_000_000)
+    };
+    let sampler = Sampler::new(&settings, KEY);
+    let sampled = |rule, count| {
+        let decide = |_: &u32| sampler.decide(rule, root(1), NOW).sampled;
+        (0..count).filter(decide).count()
+    };
+    // Two rules that sample and what no rule matches: three shares.
+    assert_eq!(sampled(RuleId::new(0), 10_000), 10);
+    assert_eq!(sampled(RuleId::NONE, 10_000), 10);
+    assert_eq!(sampled(RuleId::new(1), 10_000), 0);
+    assert_eq!(sampled(RuleId::new(2), 10_000), 10);
+}
+
+#[test]
+fn keeping_is_as_the_settings_say() {
+    assert!(sampler(0).keep().is_none());
+    let keep = crate::sample::settings::Keep {
+        errors: true,
+        slower_than: None,
+        max_per_second: 1,
+    };
+    let settings = Settings {
+        keep: Some(keep),
+        ..settings(0)
+    };
+    assert!(Sampler::new(&settings, KEY).keep().is_some());
+}

@@ -61,7 +61,11 @@ fn policy() -> impl Strategy<Value = String> {
             "[{match: {path: /a}, samplingRatePerMillion: 300000}, {match: {method: PUT}, drop: true}]",
         ]),
         one(&["none", "console"]),
-        one(&["", "\n  maxTracesPerSecond: 1000"]),
+        one(&[
+            "",
+            "\n  maxTracesPerSecond: 1000",
+            "\n  keep: {errors: true, slowerThan: 1s}",
+        ]),
     );
     let formats = (
         one(&[
