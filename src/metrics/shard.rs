@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::labels::{Decision, Label, Refusal, RequestRefusal};
+use super::labels::{Correlation, Decision, Label, Refusal, RequestRefusal};
 use super::series::{Call, Key};
 use super::table::{Keys, Table};
 use super::verdicts::Verdicts;
@@ -33,6 +33,7 @@ pub struct ListenerShard {
     pub(super) trust_verdicts: Verdicts,
     pub(super) sampling: Counters<Decision, { Decision::COUNT }>,
     pub(super) context_restarted: AtomicU64,
+    pub(super) correlation: Counters<Correlation, { Correlation::COUNT }>,
     pub(super) upstream_connections: AtomicU64,
     pub(super) upstream_connect_errors: AtomicU64,
     pub(super) upstream_retries: AtomicU64,
@@ -84,6 +85,7 @@ impl ListenerShard {
             trust_verdicts: Verdicts::default(),
             sampling: Counters::default(),
             context_restarted: AtomicU64::default(),
+            correlation: Counters::default(),
             upstream_connections: AtomicU64::default(),
             upstream_connect_errors: AtomicU64::default(),
             upstream_retries: AtomicU64::default(),
@@ -145,6 +147,11 @@ impl ListenerShard {
     /// A context that came along was discarded and the trace restarted.
     pub fn context_restarted(&self) {
         self.context_restarted.fetch_add(1, Relaxed);
+    }
+
+    /// A request was looked for by a field the component copies, or could not be put down.
+    pub fn correlated(&self, outcome: Correlation) {
+        self.correlation.add(outcome);
     }
 
     /// A connection to an upstream was made.

@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 
 use super::capture;
 use super::connection::Connection;
+use super::correlation::held::Held;
 use super::describe;
 use super::head::{Head, Line};
 use super::listener::Listener;
@@ -37,6 +38,8 @@ pub struct Exchange {
     record: Option<Box<Record>>,
     capture: Option<Arc<Capture>>,
     request_bytes: Option<Rc<Cell<u64>>>,
+    /// The keys under which it is found while it is open.
+    pub(super) held: Option<Held>,
 }
 
 /// What the access log says beside the record.
@@ -81,6 +84,7 @@ impl Exchange {
             record: None,
             capture: None,
             request_bytes: None,
+            held: None,
         }
     }
 
@@ -230,6 +234,9 @@ impl Exchange {
     pub fn end(&mut self, outcome: Outcome) {
         if self.in_flight.take().is_none() {
             return;
+        }
+        if let Some(held) = self.held.take() {
+            self.worker.correlation.release(held);
         }
         let now = Instant::now();
         self.call.ended.outcome = outcome;

@@ -53,7 +53,15 @@ pub fn observed(
         .caller
         .admit(listener)
         .and_then(|()| admit(line, headers, listener, connection.http2));
-    let traced = trace::judge(connection, listener, line, headers, exchange, observe);
+    let traced = trace::judge(
+        connection,
+        listener,
+        line,
+        headers,
+        exchange,
+        admitted.is_ok(),
+        observe,
+    );
     exchange.log(connection, listener, line, headers);
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;

@@ -4,6 +4,8 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue};
 
 use super::connection::Connection;
+use super::correlation::Handed;
+use super::correlation::join;
 use super::describe;
 use super::exchange::Exchange;
 use super::head::{Head, Line};
@@ -42,13 +44,15 @@ pub struct Traced {
 }
 
 /// Judges what the caller brought, decides sampling, and leaves exactly our own context on the
-/// request. If the request is sampled its record begins here. `observe` is shown what was found.
+/// request. If the request is sampled its record begins here. `admitted`: it isn't refused.
+/// `observe` is shown what was found.
 pub fn judge(
     connection: &Connection,
     listener: &Listener,
     line: Line<'_>,
     headers: &mut impl Head,
     exchange: &mut Exchange,
+    admitted: bool,
     observe: impl FnOnce(&Judged),
 ) -> Traced {
     let settings = &listener.settings;
@@ -63,7 +67,9 @@ pub fn judge(
     };
 
     let inbound = Inbound::read(&Carried(&*headers), settings.propagation.extract());
-    let trusted = inbound.valid().filter(|_| trust != Trust::Drop);
+    let joined = join::joined(connection, listener, trust, inbound, headers);
+    let own = inbound.valid().filter(|_| trust != Trust::Drop);
+    let trusted = own.or(joined.as_ref().map(Handed::context));
     if trusted.is_none() && matches!(inbound, Inbound::Invalid(_) | Inbound::Valid(_)) {
         listener.counters.context_restarted();
     }
@@ -82,7 +88,10 @@ pub fn judge(
         return traced;
     }
 
-    let state = inherited(headers, trust, trusted);
+    let state = match &joined {
+        Some(handed) => handed.state(),
+        None => inherited(headers, trust, trusted),
+    };
     let ot = state.as_ref().map_or(Ot::NONE, TraceState::ot);
     let rule = listener.sampler.rule(&View {
         line,
@@ -90,14 +99,19 @@ pub fn judge(
         listener,
         trust,
     });
-    let parent = parent(connection, trust, inbound, ot);
+    let parent = match trusted.filter(|_| joined.is_some()) {
+        // It went on from here: whatever the component is trusted with, the decision stands.
+        Some(context) => parent(connection, Trust::Full, Inbound::Valid(context), ot),
+        None => parent(connection, trust, inbound, ot),
+    };
     let now = connection.worker.nanos(exchange.start());
     let decision = listener.sampler.decide(rule, parent, now);
     listener.counters.sampling(counted(&decision));
 
-    let change = match &state {
-        Some(state) => state.outgoing(decision.ot),
-        None => Outgoing::fresh(decision.ot),
+    let change = match (&joined, &state) {
+        (Some(handed), _) => handed.outgoing(decision.ot),
+        (None, Some(state)) => state.outgoing(decision.ot),
+        (None, None) => Outgoing::fresh(decision.ot),
     };
     let outgoing = outgoing(connection, listener, parent, trusted, &decision);
     judged.decided = Some(Decided {
@@ -117,6 +131,9 @@ pub fn judge(
         Outgoing::Keep => describe::field(headers, &TRACESTATE),
         _ => change.value().map(text),
     });
+    if admitted {
+        join::enter(connection, listener, headers, exchange, outgoing, &change);
+    }
     let leaving = outgoing.filter(|_| !leaves_nothing);
     strip(headers, trust, inbound, listener, leaving.map(|_| &change));
     if let Some(leaving) = leaving {
