@@ -60,9 +60,11 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
     let resource = service(&root.get("service").map_or_empty());
     let formats = root.get("propagation").map_or_empty();
     let propagation = propagation::read(&formats);
-    let correlate_by = correlate_by::read(&formats.get("correlateBy"));
-    drop(formats);
+    let correlate_by_field = formats.get("correlateBy");
+    let correlate_by = correlate_by::read(&correlate_by_field);
     let listeners = listener::read_all(&root.get("listeners"), propagation, &correlate_by);
+    correlate_by::check(&correlate_by_field, listeners.complete.as_deref());
+    drop(formats);
     let tracing = root.get("tracing").map_or_empty();
     let sampling = tracing::read(&tracing, &listeners.names, &mut sources);
     let mut export = export::read(&tracing.get("export"), resource, batching);

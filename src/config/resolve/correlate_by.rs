@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::config::reader::Field;
-use crate::config::values;
+use crate::config::{Listener, values};
 use crate::context::untrusted;
 use crate::proxy::correlation::fields::MOST_FIELDS;
 use crate::span::capture;
+use crate::span::record::Direction;
 
 /// Fields that end at a proxy or are written anew by it.
 const NOT_PASSED: &[&str] = &[
@@ -49,6 +50,18 @@ pub(super) fn read(field: &Field<'_>) -> Arc<[HeaderName]> {
         }
     }
     names.into()
+}
+
+/// What is joined are requests of both directions.
+pub(super) fn check(field: &Field<'_>, listeners: Option<&[Listener]>) {
+    let some = |wanted| {
+        let mut directions = listeners.into_iter().flatten().map(|l| l.proxy.direction);
+        directions.any(|direction| direction == wanted)
+    };
+    let both = some(Direction::Ingress) && some(Direction::Egress);
+    if listeners.is_some() && !both && !field.list().is_empty() {
+        field.fault("needs a listener with direction: ingress and one with direction: egress");
+    }
 }
 
 /// Why a field joins nothing, if it doesn't.
