@@ -27,6 +27,7 @@ mod admin;
 mod bodies;
 mod cancel;
 mod cli;
+mod correlation;
 mod drain;
 mod egress;
 mod etcd;
