@@ -2,6 +2,7 @@
 //! request, gets one trace from end to end; and nobody gets into another's.
 
 mod engines;
+mod full;
 mod reload;
 
 use std::net::TcpListener;

@@ -224,3 +224,9 @@ fn under_stress_nobody_who_is_open_finds_anothers_context() {
     });
     assert_eq!(table.load(), (0, 0), "nothing stays behind");
 }
+
+#[test]
+fn a_place_is_small_because_there_may_be_many() {
+    let bytes = size_of::<(u128, Holders)>();
+    assert!(bytes <= 128, "{bytes} bytes");
+}
