@@ -31,6 +31,7 @@ use crate::lifecycle::{Drain, Event, Latch, Readiness, Report, Signals};
 use crate::listen::accept::Acceptor;
 use crate::listen::bind::{Bound, Inherited};
 use crate::metrics::Registry;
+use crate::proxy::correlation;
 use crate::proxy::listener::Plan;
 use crate::proxy::worker;
 use crate::span::known_rpc::KnownMethods;
@@ -275,6 +276,8 @@ fn start_workers(
     secrets: &plan::Secrets,
 ) -> Result<Vec<worker::Handle>, StartError> {
     let epoch = Instant::now();
+    // As old as the workers: a reload changes which fields are looked at, not what is open.
+    let open_requests = Arc::new(correlation::Table::new(secrets.correlation_key));
     ways.enumerate()
         .map(|(index, (ring, access_log))| {
             let seed = worker::Seed {
@@ -284,6 +287,7 @@ fn start_workers(
                 ring,
                 access_log,
                 seed: secrets.seed()?,
+                open_requests: Arc::clone(&open_requests),
             };
             worker::Handle::start(seed, epoch).map_err(StartError::Runtime)
         })

@@ -5,6 +5,7 @@ pub mod body;
 pub mod caller;
 pub mod capture;
 pub mod connection;
+pub mod correlation;
 pub mod describe;
 pub mod exchange;
 pub mod forwarded;

@@ -9,13 +9,15 @@
 use std::hint::black_box;
 use std::io::Write as _;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tracegate::context::baggage::Verdict;
 use tracegate::context::extract::Inbound;
 use tracegate::context::formats::{Fields, Format};
 use tracegate::context::ids::{SpanId, TraceId};
+use tracegate::context::ot::{Ot, U56};
 use tracegate::context::propagation::Propagation;
 use tracegate::context::traceparent::TraceParent;
 use tracegate::context::tracestate::Outgoing;
@@ -23,6 +25,9 @@ use tracegate::context::trust::Trust;
 use tracegate::context::untrusted::{Stripper, is_context};
 use tracegate::metrics::labels::Version;
 use tracegate::metrics::{Call, MethodClass, Registry};
+use tracegate::proxy::correlation::fields::{enter, find};
+use tracegate::proxy::correlation::held::Correlation;
+use tracegate::proxy::correlation::{Found, Table};
 use tracegate::sample::cap::Nanos;
 use tracegate::sample::decision::Parent;
 use tracegate::sample::rules::RuleId;
@@ -223,6 +228,43 @@ fn counting_a_request_allocates_nothing_once_its_series_is_known() {
         assert!(first > 0, "a series' first request makes its place");
         let later = counting::during(|| (0..100).for_each(|_| count(grpc, recorded)));
         assert_eq!(later, 0, "gRPC {grpc}, recorded {recorded}");
+    }
+}
+
+#[test]
+fn joining_requests_allocates_nothing_once_there_are_places() {
+    let open = Arc::new(Table::new([7; 16]));
+    let [ingress, egress] = [(); 2].map(|()| Correlation::new(Arc::clone(&open)));
+    let listed = ["x-request-id", "audit-id"].map(HeaderName::from_static);
+    let values: Vec<HeaderMap> = (0..64)
+        .map(|n| {
+            let value = HeaderValue::from_str(&format!("request-{n}")).expect("a value");
+            listed.iter().cloned().zip([value.clone(), value]).collect()
+        })
+        .collect();
+    let context = TraceParent::parse(TRACEPARENT).ok();
+    let ours = Ot {
+        th: None,
+        rv: Some(U56::MAX),
+    };
+    let mut held = [const { None }; 64];
+    let mut round = |state: &Outgoing| {
+        let places = held.iter_mut().zip(&values);
+        for (held, fields) in places {
+            assert!(enter(&ingress, held, &listed, fields, context, state));
+        }
+        let found = values.iter().map(|fields| find(&egress, &listed, fields));
+        let joined = found.filter(|found| matches!(found, Some(Found::One(_))));
+        assert_eq!(joined.count(), values.len());
+        for held in &mut held {
+            held.take().into_iter().for_each(|h| ingress.release(h));
+        }
+    };
+    let first = counting::during(|| round(&Outgoing::Remove));
+    assert!(first > 0, "the first requests make the places");
+    for state in [Outgoing::Remove, Outgoing::Keep, Outgoing::fresh(ours)] {
+        let later = counting::during(|| (0..100).for_each(|_| round(&state)));
+        assert_eq!(later, 0, "{state:?}");
     }
 }
 

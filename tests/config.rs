@@ -329,7 +329,7 @@ health: {bind: 127.0.0.1:9902}
 workers: 3
 drainDelay: 1s
 drainTimeout: 2s
-propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bin]}
+propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bin], correlateBy: [X-Request-ID, audit-id]}
 ";
     let path = directory.0.join("c.yaml");
     let once = check(&path, text).unwrap().config;
@@ -344,6 +344,10 @@ propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bi
         once.sampling.rules[0].matches.host,
         Some(sample::settings::Glob::new("h"))
     );
+    for listener in &once.listeners {
+        let fields = &listener.proxy.correlate_by;
+        assert_eq!(fields[..], ["x-request-id", "audit-id"]);
+    }
     let routes = &once.listeners[1].proxy.routes;
     for (path, route) in [
         ("/a/1", "/a/{b}"),

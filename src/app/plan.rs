@@ -21,6 +21,8 @@ use crate::span::record::Direction;
 /// Randomness that lasts as long as the process.
 pub struct Secrets {
     fleet_key: [u8; 16],
+    /// Of the hash of values callers choose.
+    pub correlation_key: [u8; 16],
 }
 
 impl Secrets {
@@ -31,6 +33,7 @@ impl Secrets {
     pub fn random() -> Result<Self, StartError> {
         Ok(Self {
             fleet_key: random()?,
+            correlation_key: random()?,
         })
     }
 

@@ -4,6 +4,7 @@
 //! makes the whole `None`. A key whose feature doesn't exist yet is refused unless it is at its
 //! default, never ignored.
 
+mod correlate_by;
 mod effective;
 mod export;
 mod listener;
@@ -18,7 +19,10 @@ mod trust;
 mod upstream;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use http::HeaderName;
 
 use super::Config;
 use super::fault::Report;
@@ -41,6 +45,7 @@ struct Sources {
     fleet_key_file: Option<PathBuf>,
     allow_remote: bool,
     propagation: Propagation,
+    correlate_by: Arc<[HeaderName]>,
 }
 
 /// Reads the whole tree. `None` if anything needed is missing; faults are in the report.
@@ -53,8 +58,13 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
     let mut sources = Sources::default();
     header(&root);
     let resource = service(&root.get("service").map_or_empty());
-    let propagation = propagation::read(&root.get("propagation").map_or_empty());
-    let listeners = listener::read_all(&root.get("listeners"), propagation);
+    let formats = root.get("propagation").map_or_empty();
+    let propagation = propagation::read(&formats);
+    let correlate_by_field = formats.get("correlateBy");
+    let correlate_by = correlate_by::read(&correlate_by_field);
+    let listeners = listener::read_all(&root.get("listeners"), propagation, &correlate_by);
+    correlate_by::check(&correlate_by_field, listeners.complete.as_deref());
+    drop(formats);
     let tracing = root.get("tracing").map_or_empty();
     let sampling = tracing::read(&tracing, &listeners.names, &mut sources);
     let mut export = export::read(&tracing.get("export"), resource, batching);
@@ -84,6 +94,7 @@ pub(super) fn resolve(root: &Node, batching: &Batching, report: &Report) -> Opti
         notes: Vec::new(),
     };
     sources.propagation = propagation;
+    sources.correlate_by = correlate_by;
     config.effective = effective::effective(&config, &sources);
     Some(config)
 }

@@ -151,6 +151,20 @@ labels! {
     }
 }
 
+labels! {
+    /// What became of joining requests by a field the component copies.
+    Correlation {
+        /// An egress request without a context was joined to the one ingress request found.
+        Hit = "hit",
+        /// No open ingress request handed a context on with such a value.
+        Miss = "miss",
+        /// It can't be said which ingress request is meant: none is picked.
+        Ambiguous = "ambiguous",
+        /// An ingress request that can't be found: there was no place for it.
+        Full = "full",
+    }
+}
+
 impl MethodClass {
     /// The class of a method.
     pub fn of(method: &Method) -> Self {

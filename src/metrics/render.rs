@@ -118,6 +118,13 @@ pub(super) fn listeners(exposition: &mut Exposition, registry: &Registry) {
         "Traces restarted because the context that came along was untrusted or invalid.",
         |l| &l.context_restarted,
     );
+    all.labelled(
+        "tracegate_correlations",
+        "Requests without a context that were looked for by a field the component copies, and \
+         requests there was no place to put down for it.",
+        "outcome",
+        |l| &l.correlation,
+    );
     all.counter(
         "tracegate_upstream_connections",
         "Connections made to upstreams.",

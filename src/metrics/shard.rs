@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::labels::{Decision, Kept, Label, Refusal, RequestRefusal};
+use super::labels::{Correlation, Decision, Kept, Label, Refusal, RequestRefusal};
 use super::series::{Call, Key};
 use super::table::{Keys, Table};
 use super::verdicts::Verdicts;
@@ -34,6 +34,7 @@ pub struct ListenerShard {
     pub(super) sampling: Counters<Decision, { Decision::COUNT }>,
     pub(super) kept: Counters<Kept, { Kept::COUNT }>,
     pub(super) context_restarted: AtomicU64,
+    pub(super) correlation: Counters<Correlation, { Correlation::COUNT }>,
     pub(super) upstream_connections: AtomicU64,
     pub(super) upstream_connect_errors: AtomicU64,
     pub(super) upstream_retries: AtomicU64,
@@ -86,6 +87,7 @@ impl ListenerShard {
             sampling: Counters::default(),
             kept: Counters::default(),
             context_restarted: AtomicU64::default(),
+            correlation: Counters::default(),
             upstream_connections: AtomicU64::default(),
             upstream_connect_errors: AtomicU64::default(),
             upstream_retries: AtomicU64::default(),
@@ -152,6 +154,11 @@ impl ListenerShard {
     /// A context that came along was discarded and the trace restarted.
     pub fn context_restarted(&self) {
         self.context_restarted.fetch_add(1, Relaxed);
+    }
+
+    /// A request was looked for by a field the component copies, or could not be put down.
+    pub fn correlated(&self, outcome: Correlation) {
+        self.correlation.add(outcome);
     }
 
     /// A connection to an upstream was made.

@@ -196,6 +196,10 @@ fn relayed(frame: &mut Frame<Bytes>, count: Option<&Cell<u64>>) {
 }
 
 /// A response's body on its way to the caller.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are relayed: a box would cost them"
+)]
 pub enum ResponseBody {
     /// Relayed from the upstream; the exchange ends with it, exactly once.
     Relay(Relay),

@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 
 use super::capture;
 use super::connection::Connection;
+use super::correlation::held::Held as Entered;
 use super::describe;
 use super::head::{Head, Line};
 use super::keep::Held;
@@ -43,6 +44,8 @@ pub struct Exchange {
     held: Option<Box<Held>>,
     capture: Option<Arc<Capture>>,
     request_bytes: Option<Rc<Cell<u64>>>,
+    /// The keys under which it is found while it is open.
+    pub(super) entered: Option<Entered>,
 }
 
 /// What the access log says beside the record.
@@ -90,6 +93,7 @@ impl Exchange {
             held: None,
             capture: None,
             request_bytes: None,
+            entered: None,
         }
     }
 
@@ -269,6 +273,9 @@ impl Exchange {
     pub fn end(&mut self, outcome: Outcome) {
         if self.in_flight.take().is_none() {
             return;
+        }
+        if let Some(entered) = self.entered.take() {
+            self.worker.correlation.release(entered);
         }
         let now = Instant::now();
         self.call.ended.outcome = outcome;

@@ -11,9 +11,11 @@ use super::head::{Head, Line};
 use super::hop::{self, Upgrade};
 use super::judged::Judged;
 use super::listener::Listener;
+use super::settings::Propagate;
 use super::target;
 use super::trace::{self, Traced};
 use super::upstream::Version as Spoken;
+use crate::context::traceparent::TraceParent;
 use crate::span::record::Fault;
 
 /// What the caller wants the exchange to become.
@@ -52,7 +54,15 @@ pub fn observed(
         .caller
         .admit(listener)
         .and_then(|()| admit(line, headers, listener, connection.http2));
-    let traced = trace::judge(connection, listener, line, headers, exchange, observe);
+    let traced = trace::judge(
+        connection,
+        listener,
+        line,
+        headers,
+        exchange,
+        admitted.is_ok(),
+        observe,
+    );
     exchange.log(connection, listener, line, headers);
     let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;
@@ -69,8 +79,18 @@ pub fn observed(
     Ok((wanted, traced))
 }
 
-/// An attempt failed with `fault` and the request is sent anew: the fields then carry the context
-/// of the next one.
+/// An attempt failed with `fault` and the request is sent anew: the context of the next one, if it
+/// is to be said on the head.
+pub fn next_attempt(
+    exchange: &mut Exchange,
+    listener: &Listener,
+    fault: Fault,
+) -> Option<TraceParent> {
+    let context = exchange.resend(fault);
+    context.filter(|_| listener.settings.propagate != Propagate::None)
+}
+
+/// The same, and the fields say so.
 pub fn resend(
     connection: &Connection,
     listener: &Listener,
@@ -78,8 +98,13 @@ pub fn resend(
     fault: Fault,
     exchange: &mut Exchange,
 ) {
-    if let Some(context) = exchange.resend(fault) {
-        trace::renew(connection, listener, headers, &context);
+    if let Some(context) = next_attempt(exchange, listener, fault) {
+        trace::write(
+            connection,
+            headers,
+            &context,
+            &listener.settings.propagation,
+        );
     }
 }
 

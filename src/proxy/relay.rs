@@ -12,6 +12,7 @@ pub mod outgoing;
 pub mod parse;
 pub mod refusal;
 pub mod reply;
+mod rewrite;
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -34,6 +34,8 @@ pub struct Settings {
     pub propagate: Propagate,
     /// The formats that are read and written.
     pub propagation: Propagation,
+    /// Fields that join egress requests without a context to open ingress requests.
+    pub correlate_by: Arc<[HeaderName]>,
     /// What becomes of egress requests without a parent.
     pub orphans: Orphans,
     /// gRPC methods (`package.Service/Method`) known beyond the built-in ones.

@@ -1,9 +1,14 @@
 //! Trace context on its way through: strip, judge, decide, inject.
 
-use http::Method;
-use http::header::{HeaderName, HeaderValue};
+mod answer;
 
+use http::Method;
+use http::header::HeaderName;
+
+pub use self::answer::{answered, trailed};
 use super::connection::Connection;
+use super::correlation::Handed;
+use super::correlation::join;
 use super::describe;
 use super::exchange::Exchange;
 use super::head::{Head, Line};
@@ -44,13 +49,15 @@ pub struct Traced {
 }
 
 /// Judges what the caller brought, decides sampling, and leaves exactly our own context on the
-/// request. If the request is sampled its record begins here. `observe` is shown what was found.
+/// request. If the request is sampled its record begins here. `admitted`: it isn't refused.
+/// `observe` is shown what was found.
 pub fn judge(
     connection: &Connection,
     listener: &Listener,
     line: Line<'_>,
     headers: &mut impl Head,
     exchange: &mut Exchange,
+    admitted: bool,
     observe: impl FnOnce(&Judged),
 ) -> Traced {
     let settings = &listener.settings;
@@ -65,7 +72,9 @@ pub fn judge(
     };
 
     let inbound = Inbound::read(&Carried(&*headers), settings.propagation.extract());
-    let trusted = inbound.valid().filter(|_| trust != Trust::Drop);
+    let joined = join::joined(connection, listener, trust, inbound, headers);
+    let own = inbound.valid().filter(|_| trust != Trust::Drop);
+    let trusted = own.or(joined.as_ref().map(Handed::context));
     if trusted.is_none() && matches!(inbound, Inbound::Invalid(_) | Inbound::Valid(_)) {
         listener.counters.context_restarted();
     }
@@ -84,7 +93,10 @@ pub fn judge(
         return traced;
     }
 
-    let state = inherited(headers, trust, trusted);
+    let state = match &joined {
+        Some(handed) => handed.state(),
+        None => inherited(headers, trust, trusted),
+    };
     let (ot, continues) = (
         state.as_ref().map_or(Ot::NONE, TraceState::ot),
         state.is_some(),
@@ -95,14 +107,19 @@ pub fn judge(
         listener,
         trust,
     });
-    let parent = parent(connection, trust, inbound, ot);
+    let parent = match trusted.filter(|_| joined.is_some()) {
+        // It went on from here: whatever the component is trusted with, the decision stands.
+        Some(context) => parent(connection, Trust::Full, Inbound::Valid(context), ot),
+        None => parent(connection, trust, inbound, ot),
+    };
     let now = connection.worker.nanos(exchange.start());
     let decision = listener.sampler.decide(rule, parent, now);
     listener.counters.sampling(counted(&decision));
 
-    let change = match &state {
-        Some(state) => state.outgoing(decision.ot),
-        None => Outgoing::fresh(decision.ot),
+    let change = match (&joined, &state) {
+        (Some(handed), _) => handed.outgoing(decision.ot),
+        (None, Some(state)) => state.outgoing(decision.ot),
+        (None, None) => Outgoing::fresh(decision.ot),
     };
     let outgoing = outgoing(connection, listener, parent, trusted, &decision);
     judged.decided = Some(Decided {
@@ -122,6 +139,9 @@ pub fn judge(
         Outgoing::Keep => describe::field(headers, &TRACESTATE),
         _ => change.value().map(text),
     });
+    if admitted {
+        join::enter(connection, listener, headers, exchange, outgoing, &change);
+    }
     let leaving = outgoing.filter(|_| !leaves_nothing);
     strip(headers, trust, inbound, listener, leaving.map(|_| &change));
     if let Some(leaving) = leaving {
@@ -279,20 +299,8 @@ fn inject(
     }
 }
 
-/// Puts the context of another attempt in the place of the one before, if any has left.
-pub fn renew(
-    connection: &Connection,
-    listener: &Listener,
-    headers: &mut impl Head,
-    context: &TraceParent,
-) {
-    let settings = &listener.settings;
-    if settings.propagate != Propagate::None {
-        write(connection, headers, context, &settings.propagation);
-    }
-}
-
-fn write(
+/// Says a context in every format that is written, in the place of what they said before.
+pub fn write(
     connection: &Connection,
     headers: &mut impl Head,
     context: &TraceParent,
@@ -317,58 +325,6 @@ impl<H: Head> Fields for Carried<'_, H> {
     fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         self.0.lines(name)
     }
-}
-
-/// The upstream's own trace headers don't reach callers that aren't fully trusted: they would tell
-/// one whose luck is decided here whether it had any.
-pub fn answered(traced: &Traced, headers: &mut impl Head) {
-    const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
-    const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-    if let Some(told) = &traced.told {
-        told.strip(headers);
-    }
-    if traced.trust == Trust::Full {
-        return;
-    }
-    let mut timed = false;
-    headers.remove_if(|name| {
-        timed |= name == SERVER_TIMING;
-        name == TRACERESPONSE
-    });
-    if timed {
-        strip_trace_timing(headers, &SERVER_TIMING);
-    }
-}
-
-/// The same for the answer's trailers.
-pub fn trailed(traced: &Traced, trailers: &mut impl Head) {
-    if traced.strip_trailers {
-        trailers.remove_if(untrusted::is_context);
-    }
-    answered(traced, trailers);
-}
-
-fn strip_trace_timing(headers: &mut impl Head, name: &HeaderName) {
-    let kept: Vec<HeaderValue> = headers
-        .lines(name)
-        .filter_map(|value| {
-            let members: Vec<&[u8]> = super::head::members(value)
-                .filter(|member| !is_trace_metric(member))
-                .collect();
-            (!members.is_empty())
-                .then(|| HeaderValue::from_bytes(&members.join(&b", "[..])))?
-                .ok()
-        })
-        .collect();
-    headers.remove(name);
-    for value in kept {
-        headers.add(name.clone(), value);
-    }
-}
-
-fn is_trace_metric(member: &[u8]) -> bool {
-    let metric = member.split(|b| *b == b';').next().unwrap_or(member);
-    metric.trim_ascii().eq_ignore_ascii_case(b"trace")
 }
 
 fn counted(decision: &Decision) -> Counted {

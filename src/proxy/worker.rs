@@ -12,6 +12,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::connection;
+use super::correlation;
+use super::correlation::held::Correlation;
 use super::keep;
 use super::listener::{Plan, Slot};
 use super::local;
@@ -45,6 +47,8 @@ pub struct Seed {
     pub access_log: access_log::Producer,
     /// Randomness of its ids.
     pub seed: [u8; 32],
+    /// Open requests of all workers, by the fields of `propagation.correlateBy`.
+    pub open_requests: Arc<correlation::Table>,
 }
 
 /// What a worker is told.
@@ -121,6 +125,8 @@ pub struct Worker {
     pub values: RefCell<Values>,
     /// Memory for what may have to be kept.
     pub held: keep::Pool,
+    /// Its access to all workers' open requests.
+    pub correlation: Correlation,
     ring: RefCell<Producer>,
     records: bool,
     access_log: RefCell<access_log::Producer>,
@@ -134,9 +140,19 @@ impl Worker {
             ids: RefCell::new(IdGenerator::new(seed)),
             values: RefCell::default(),
             held: keep::Pool::default(),
+            correlation: Correlation::default(),
             records: ring.enabled(),
             ring: RefCell::new(ring),
             access_log: RefCell::new(log),
+        }
+    }
+
+    /// The same worker beside others: what they serve may be found.
+    #[must_use]
+    pub fn beside(self, open_requests: Arc<correlation::Table>) -> Self {
+        Self {
+            correlation: Correlation::new(open_requests),
+            ..self
         }
     }
 
@@ -226,7 +242,7 @@ async fn run(seed: Seed, epoch: Instant, mut jobs: UnboundedReceiver<Job>) {
         .map(|(plan, counters)| Slot::new(plan, counters))
         .collect();
     let worker = Worker::new(seed.seed, epoch, seed.ring, seed.access_log);
-    let worker = Rc::new(worker);
+    let worker = Rc::new(worker.beside(seed.open_requests));
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         let job = tokio::select! {

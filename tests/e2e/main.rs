@@ -28,6 +28,7 @@ mod attempts;
 mod bodies;
 mod cancel;
 mod cli;
+mod correlation;
 mod drain;
 mod egress;
 mod etcd;

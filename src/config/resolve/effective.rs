@@ -60,7 +60,7 @@ pub(super) fn effective(config: &Config, sources: &Sources) -> Value {
         "propagation": {
             "extract": formats(sources.propagation.extract()),
             "inject": formats(sources.propagation.inject()),
-            "correlateBy": [],
+            "correlateBy": sources.correlate_by.iter().map(HeaderName::as_str).collect::<Vec<_>>(),
         },
     }))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::config::reader::{Field, Map};
@@ -27,7 +28,11 @@ pub(super) struct Listeners<'a> {
     pub complete: Option<Vec<Listener>>,
 }
 
-pub(super) fn read_all<'a>(field: &Field<'a>, propagation: Propagation) -> Listeners<'a> {
+pub(super) fn read_all<'a>(
+    field: &Field<'a>,
+    propagation: Propagation,
+    correlate_by: &Arc<[HeaderName]>,
+) -> Listeners<'a> {
     let field = field.clone().required();
     let items = field.list();
     let mut all = Listeners {
@@ -41,7 +46,7 @@ pub(super) fn read_all<'a>(field: &Field<'a>, propagation: Propagation) -> Liste
     }
     let listeners: Vec<_> = items
         .iter()
-        .map(|item| read(item, propagation, &mut all))
+        .map(|item| read(item, propagation, correlate_by, &mut all))
         .collect();
     if listeners.is_empty() && field.is_list() {
         field.fault("expected at least one listener");
@@ -53,6 +58,7 @@ pub(super) fn read_all<'a>(field: &Field<'a>, propagation: Propagation) -> Liste
 fn read<'a>(
     field: &Field<'a>,
     propagation: Propagation,
+    correlate_by: &Arc<[HeaderName]>,
     all: &mut Listeners<'a>,
 ) -> Option<Listener> {
     let map = field.map()?;
@@ -108,6 +114,7 @@ fn read<'a>(
             upstream: upstream?,
             propagate: propagate.unwrap_or(Propagate::W3c),
             propagation,
+            correlate_by: Arc::clone(correlate_by),
             orphans,
             known_rpc_methods: span.known_rpc_methods,
             routes: span.routes,

@@ -8,10 +8,6 @@ pub(super) fn read(map: &Map<'_>) -> Propagation {
     let default = Propagation::default();
     let extract = formats(&map.get("extract"), default.extract());
     let inject = formats(&map.get("inject"), default.inject());
-    let correlate = map.get("correlateBy");
-    if !correlate.list().is_empty() {
-        correlate.not_yet();
-    }
     Propagation::new(&extract, &inject)
 }
 

@@ -149,6 +149,13 @@ impl Out {
         }
     }
 
+    /// Everything is to be written once more; only for what was never compacted: heads.
+    pub fn rewind(&mut self) {
+        debug_assert!(!self.forgotten, "a head is written whole");
+        self.sent = 0;
+        self.unflushed = false;
+    }
+
     /// Gives room back that a large message took.
     pub fn shrink(&mut self) {
         self.clear();

@@ -6,6 +6,7 @@ mod download;
 mod upload;
 
 use std::future::Future as _;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::Wires;
 use super::chunks::{Decoder, Encoder};
 use super::reply::Reply;
 use crate::listen::stream::Stream;
-use crate::proxy::upstream::connect::HeadLimits;
+use crate::proxy::upstream::connect::{HeadLimits, is_tls};
 use crate::span::record::Fault;
 
 /// How long a caller that was answered may pause amid its body.
@@ -32,7 +33,7 @@ pub enum End {
     /// The upstream ended amid the response.
     Broken(Fault),
     /// No byte of a response came and the request can be sent once more.
-    Again,
+    Again(Fault),
     /// No response came.
     Failed(Fault),
     /// The caller's body is malformed.
@@ -48,6 +49,14 @@ enum Phase {
     Done,
     Broken(Fault),
     Tunnel,
+}
+
+/// What it means that the upstream's connection ended.
+fn closed(error: Option<&io::Error>) -> Fault {
+    match error {
+        Some(error) if is_tls(error) => Fault::Tls,
+        _ => Fault::ConnectionClosed,
+    }
 }
 
 /// A request under way.

@@ -12,7 +12,7 @@ use super::chunks::{Decoder, Encoder};
 use super::fields::Fields;
 use super::flight::{End, Flight};
 use super::reply::{self, Reply};
-use super::{Next, Relay, Wires, parse, refusal};
+use super::{Next, Relay, Wires, parse, refusal, rewrite};
 use crate::listen::stream::{Prefixed, Stream};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::framing::{self, Length};
@@ -83,36 +83,26 @@ impl Relay {
             grpc,
             waits: waits && length != Length::None,
             repeatable: request.method.is_idempotent() && length == Length::None,
-            resent: false,
             keep: keep && matches!(wanted, Wanted::Response),
             keep_up: false,
             interim: false,
             finishing: Rc::clone(&self.finishing),
             wanted,
         };
-        self.carry(&request, reply, length, &listener).await
+        self.carry(reply, length, &listener).await
     }
 
     /// Sends the request, anew once where that is safe, and relays the answer.
-    async fn carry(
-        &mut self,
-        request: &parse::Request,
-        mut reply: Reply,
-        length: Length,
-        listener: &Listener,
-    ) -> Next {
+    async fn carry(&mut self, mut reply: Reply, length: Length, listener: &Listener) -> Next {
         let upstream = &listener.upstream;
         let encoder = match length {
             Length::Chunked => Encoder::Chunked,
             _ => Encoder::Plain,
         };
         let mut body = (Decoder::new(length), encoder);
+        let mut again = false;
         loop {
-            let kept = if reply.resent {
-                None
-            } else {
-                upstream.raw().take()
-            };
+            let kept = if again { None } else { upstream.raw().take() };
             let may_repeat = kept.is_some();
             let watch = body.0.is_done().then_some(self.limits.bytes);
             let up = match kept {
@@ -137,10 +127,10 @@ impl Relay {
             let end = poll_fn(|cx| flight.poll(cx)).await;
             let sent = flight.request_done();
             match end {
-                End::Again => {
-                    reply.resent = true;
+                End::Again(fault) => {
+                    again = true;
                     listener.counters.upstream_retried();
-                    self.renew(request, &mut reply, length, listener);
+                    self.renew(&mut reply.exchange, listener, fault);
                 }
                 End::Done => {
                     if flight.reusable() {
@@ -165,26 +155,17 @@ impl Relay {
         }
     }
 
-    /// Prepares the second attempt. Nothing was heard, so the fields are still the request's.
-    fn renew(
-        &mut self,
-        request: &parse::Request,
-        reply: &mut Reply,
-        length: Length,
-        listener: &Listener,
-    ) {
-        let Wires { fields, to_up, .. } = &mut self.wires;
-        let (connection, exchange) = (&self.connection, &mut reply.exchange);
-        pipeline::resend(
-            connection,
-            listener,
-            fields,
-            Fault::ConnectionClosed,
-            exchange,
-        );
-        to_up.clear();
-        let (line, upstream) = (request.line(), &listener.upstream);
-        write_head(line, fields, upstream, length, &mut to_up.bytes);
+    /// What was written goes once more, in the context of the next attempt.
+    fn renew(&mut self, exchange: &mut Exchange, listener: &Listener, fault: Fault) {
+        let to_up = &mut self.wires.to_up;
+        to_up.rewind();
+        if let Some(context) = pipeline::next_attempt(exchange, listener, fault) {
+            for format in listener.settings.propagation.inject() {
+                format.write(&context, &mut |name, value| {
+                    rewrite::field(&mut to_up.bytes, name.as_str(), value);
+                });
+            }
+        }
     }
 
     /// There is no response, or not all of it.

@@ -41,8 +41,6 @@ pub struct Reply {
     pub waits: bool,
     /// The request is idempotent and has no body.
     pub repeatable: bool,
-    /// The first attempt failed.
-    pub resent: bool,
     /// The caller's connection may carry another request.
     pub keep: bool,
     /// The upstream's connection may carry another request.

@@ -138,7 +138,11 @@ impl Route {
         };
         loop {
             match poll_fn(|cx| attempt.poll(self.tells, cx)).await {
-                Step::Interim(head) => interim.push(head),
+                Step::Interim(head) => {
+                    interim.push(head);
+                    // Said before the answer is: that one may be there already.
+                    tokio::task::yield_now().await;
+                }
                 Step::Answer(response) => return Arrived::Answer(attempt.answered(response)),
                 Step::None(unanswered) => {
                     drop(attempt);

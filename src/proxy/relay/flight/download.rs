@@ -3,12 +3,11 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::{End, Flight, Phase};
+use super::{End, Flight, Phase, closed};
 use crate::proxy::relay::buffer::ROOM;
 use crate::proxy::relay::chunks::Step;
 use crate::proxy::relay::reply::Head;
 use crate::proxy::relay::{Wires, parse};
-use crate::proxy::upstream::connect::is_tls;
 use crate::span::record::Fault;
 
 impl Flight<'_> {
@@ -41,10 +40,7 @@ impl Flight<'_> {
     }
 
     fn upstream_ended(&mut self, error: Option<io::Error>) -> Result<(), End> {
-        let fault = match &error {
-            Some(error) if is_tls(error) => Fault::Tls,
-            _ => Fault::ConnectionClosed,
-        };
+        let fault = closed(error.as_ref());
         self.reply.keep_up = false;
         match &self.phase {
             Phase::Head { .. } => {
@@ -53,7 +49,7 @@ impl Flight<'_> {
                     && self.wires.from_up.is_empty()
                     && !self.reply.interim;
                 Err(if repeat {
-                    End::Again
+                    End::Again(fault)
                 } else {
                     End::Failed(fault)
                 })

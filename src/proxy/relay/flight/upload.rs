@@ -1,8 +1,9 @@
 //! The request's way: what the caller sends goes to the upstream.
 
+use std::io;
 use std::task::{Context, Poll};
 
-use super::{End, Flight, Phase};
+use super::{End, Flight, Phase, closed};
 use crate::listen::stream::Stream;
 use crate::proxy::relay::buffer::ROOM;
 use crate::proxy::relay::chunks::Step;
@@ -18,7 +19,7 @@ impl Flight<'_> {
             if !self.deaf && !self.wires.to_up.is_drained() {
                 match self.wires.to_up.poll_drain(&mut self.up, cx) {
                     Ok(drained) => moved |= drained,
-                    Err(_) => self.went_deaf()?,
+                    Err(error) => self.went_deaf(&error)?,
                 }
             }
             // A caller whose body waits for a slow upstream isn't read from.
@@ -91,7 +92,7 @@ impl Flight<'_> {
     }
 
     /// The upstream stopped reading; it may have answered before.
-    fn went_deaf(&mut self) -> Result<(), End> {
+    fn went_deaf(&mut self, error: &io::Error) -> Result<(), End> {
         let silent = matches!(self.phase, Phase::Head { .. })
             && self.wires.from_up.is_empty()
             && !self.reply.interim;
@@ -100,7 +101,7 @@ impl Flight<'_> {
             && !self.spent
             && (self.reply.repeatable || !matches!(*self.up, Stream::ClientTls(_)));
         if self.may_repeat && silent && unsent {
-            return Err(End::Again);
+            return Err(End::Again(closed(Some(error))));
         }
         self.deaf = true;
         Ok(())
