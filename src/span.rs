@@ -2,7 +2,9 @@
 
 pub mod capture;
 pub mod error_type;
+pub mod events;
 pub mod known_rpc;
+pub mod messages;
 pub mod record;
 pub mod redact;
 pub mod routes;

@@ -4,7 +4,6 @@ mod cut_off;
 mod hold;
 mod tape;
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -22,6 +21,7 @@ use self::tape::Playback;
 pub use self::tape::Tape;
 use super::activity::Open;
 use super::exchange::Exchange;
+use super::exchange::open::Uploaded;
 use super::gate::{Gate, Word};
 use super::http2::frames::Frames;
 use super::trace::{self, Traced};
@@ -83,7 +83,7 @@ impl Body for Incoming {
 pub struct RequestBody {
     inner: Source,
     hold: Option<Hold>,
-    count: Option<Rc<Cell<u64>>>,
+    count: Option<Rc<Uploaded>>,
     /// Dropped at the body's end: that is how others learn that it has left.
     leaving: Option<oneshot::Sender<()>>,
 }
@@ -132,7 +132,7 @@ impl RequestBody {
     }
 
     /// Counts the bytes relayed.
-    pub fn count(&mut self, count: Rc<Cell<u64>>) {
+    pub fn count(&mut self, count: Rc<Uploaded>) {
         self.count = Some(count);
     }
 }
@@ -186,9 +186,9 @@ impl Body for RequestBody {
 }
 
 /// What is done to a frame of a caller's before it goes on.
-fn relayed(frame: &mut Frame<Bytes>, count: Option<&Cell<u64>>) {
+fn relayed(frame: &mut Frame<Bytes>, count: Option<&Uploaded>) {
     if let (Some(count), Some(data)) = (count, frame.data_ref()) {
-        count.set(count.get() + data.len() as u64);
+        count.took(data);
     }
     if let Some(late) = frame.trailers_mut() {
         trailers::strip_request(late);
@@ -196,10 +196,6 @@ fn relayed(frame: &mut Frame<Bytes>, count: Option<&Cell<u64>>) {
 }
 
 /// A response's body on its way to the caller.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are relayed: a box would cost them"
-)]
 pub enum ResponseBody {
     /// Relayed from the upstream; the exchange ends with it, exactly once.
     Relay(Relay),
@@ -268,7 +264,7 @@ impl Relay {
         match &mut frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    self.exchange.relayed(data.len());
+                    self.exchange.relayed(data);
                 } else if let Some(trailers) = frame.trailers_mut() {
                     self.trailers(trailers);
                 }

@@ -1,6 +1,5 @@
 //! One request's life: it begins when the head is read and ends exactly once.
 
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::describe;
 use super::head::{Head, Line};
 use super::keep::Held;
 use super::listener::Listener;
+use super::tunnel::side::Tally;
 use super::worker::Worker;
 use crate::access_log::{Entry, Mode};
 use crate::context::traceparent::TraceParent;
@@ -23,9 +23,15 @@ use crate::metrics::labels::{Label as _, MethodClass, RequestRefusal, Version};
 use crate::metrics::shard::{InFlight, ListenerShard};
 use crate::span::capture::Capture;
 use crate::span::error_type::Ended;
+use crate::span::events::Moment;
 use crate::span::record::{Direction, Fault, Outcome, Record};
 
 mod attempts;
+pub mod open;
+pub mod segments;
+
+use self::open::{Open, Uploaded};
+use self::segments::Segments;
 
 /// One request being served; ends on drop if nothing ended it before.
 pub struct Exchange {
@@ -39,11 +45,10 @@ pub struct Exchange {
     access_log: Mode,
     /// What the access log says beside the record, if the request is logged.
     logged: Option<Box<Logged>>,
-    record: Option<Box<Record>>,
+    open: Option<Rc<Open>>,
     /// What is known of a request that isn't sampled, if it may be kept.
     held: Option<Box<Held>>,
     capture: Option<Arc<Capture>>,
-    request_bytes: Option<Rc<Cell<u64>>>,
     /// The keys under which it is found while it is open.
     pub(super) entered: Option<Entered>,
 }
@@ -89,10 +94,9 @@ impl Exchange {
             },
             access_log: Mode::Off,
             logged: None,
-            record: None,
+            open: None,
             held: None,
             capture: None,
-            request_bytes: None,
             entered: None,
         }
     }
@@ -123,9 +127,9 @@ impl Exchange {
 
     /// The sampler chose this request: what is known goes into `record`, and what `capture` lists
     /// of the response will.
-    pub fn sampled(&mut self, record: Box<Record>, capture: &Arc<Capture>) {
-        self.record = Some(record);
-        self.capture = Some(Arc::clone(capture));
+    pub fn sampled(&mut self, record: Box<Record>, listener: &Listener) {
+        self.open = Some(Open::new(record, listener.sampler.max_span_duration()));
+        self.capture = Some(Arc::clone(&listener.settings.capture));
     }
 
     /// The sampler didn't choose this request; it is exported all the same if it is to be kept.
@@ -157,7 +161,7 @@ impl Exchange {
         line: Line<'_>,
         headers: &impl Head,
     ) {
-        if self.logged.is_none() && !self.is_logged(self.record.is_some()) {
+        if self.logged.is_none() && !self.is_logged(self.open.is_some()) {
             return;
         }
         let logged = self.logged.get_or_insert_default();
@@ -168,26 +172,25 @@ impl Exchange {
             http::Version::HTTP_2 => "HTTP/2",
             _ => "HTTP/1.1",
         };
-        if self.record.is_none() {
+        if self.open.is_none() {
             logged.alone = true;
             let span = logged.context.unwrap_or_else(|| self.worker.unseen());
             let record = describe::begin(connection, listener, line, headers, span, self.start);
-            self.record = Some(record);
+            self.open = Some(Open::new(record, None));
         }
     }
 
-    /// Where the request's bytes are counted, if anybody will read the number.
-    pub fn request_counter(&mut self) -> Option<Rc<Cell<u64>>> {
-        self.record.as_ref()?;
-        let counter = Rc::new(Cell::new(0));
-        self.request_bytes = Some(Rc::clone(&counter));
-        Some(counter)
+    /// The request leaves: where what is sent of its body is counted, if anybody will read that.
+    pub fn leaves(&self) -> Option<Rc<Uploaded>> {
+        let open = self.open.as_ref()?;
+        Segments::watch(&self.worker, &self.counters, open);
+        Some(Rc::clone(&open.uploaded))
     }
 
     /// Changes the record, if there is one.
     pub fn record(&mut self, change: impl FnOnce(&mut Record)) {
-        if let Some(record) = &mut self.record {
-            change(record);
+        if let Some(open) = &self.open {
+            open.change(change);
         }
     }
 
@@ -199,12 +202,27 @@ impl Exchange {
         }
     }
 
-    /// Bytes that went through a tunnel, from the caller and from the upstream.
+    /// Bytes will go through a tunnel, from the caller and from the upstream, and are tallied.
+    pub fn tunnels(&mut self, tallies: [Rc<Tally>; 2]) {
+        if let Some(open) = &self.open {
+            open.tunnelled(tallies);
+        }
+    }
+
+    /// Bytes that went through a tunnel.
     pub fn tunnelled(&mut self, sent: u64, received: u64) {
-        self.record(|record| (record.request_bytes, record.response_bytes) = (sent, received));
         if let Some(held) = &mut self.held {
             (held.request_bytes, held.response_bytes) = (sent, received);
         }
+    }
+
+    /// An interim response's head.
+    pub fn interim(&mut self, status: u16) {
+        self.note(Moment::Informational(status));
+    }
+
+    fn note(&mut self, moment: Moment) {
+        self.record(|record| record.moments.note(moment, Instant::now()));
     }
 
     /// A response's head, from the upstream or made here.
@@ -214,10 +232,12 @@ impl Exchange {
         if ended.grpc {
             ended.grpc_status = grpc_status(headers);
         }
-        if let Some(record) = &mut self.record {
-            record.status = Some(status);
-            record.headers = Some(Instant::now());
-            capture::response(self.capture.as_deref(), headers, record);
+        if let Some(open) = &self.open {
+            open.change(|record| {
+                record.status = Some(status);
+                record.headers = Some(Instant::now());
+                capture::response(self.capture.as_deref(), headers, record);
+            });
         }
         if let Some(held) = &mut self.held {
             held.answered(headers);
@@ -233,22 +253,23 @@ impl Exchange {
     }
 
     /// Bytes of the response's body went through.
-    pub fn relayed(&mut self, bytes: usize) {
-        if let Some(record) = &mut self.record {
-            record.response_bytes += bytes as u64;
+    pub fn relayed(&mut self, data: &[u8]) {
+        if let Some(open) = &self.open {
+            open.received(data);
         }
         if let Some(held) = &mut self.held {
-            held.response_bytes += bytes as u64;
+            held.response_bytes += data.len() as u64;
         }
     }
 
     /// The response's trailers went through.
     pub fn trailers(&mut self, trailers: &impl Head) {
+        self.note(Moment::Trailers);
         let ended = &mut self.call.ended;
         if ended.grpc {
             ended.grpc_status = grpc_status(trailers).or(ended.grpc_status);
-            if let Some(record) = &mut self.record {
-                capture::response(self.capture.as_deref(), trailers, record);
+            if let Some(open) = &self.open {
+                open.change(|record| capture::response(self.capture.as_deref(), trailers, record));
             }
             if let Some(held) = &mut self.held {
                 held.trailers(trailers);
@@ -282,19 +303,19 @@ impl Exchange {
         let mut logged = self.logged.take();
         self.keep(now, logged.as_deref_mut());
         let for_log_alone = logged.as_ref().is_some_and(|logged| logged.alone);
-        let recorded = self.record.as_deref().filter(|_| !for_log_alone);
-        let span = recorded.map(|record| (record.trace_id, record.span_id));
+        let open = self.open.take();
+        let recorded = open.as_ref().filter(|_| !for_log_alone);
+        let span = recorded.and_then(|open| open.read(|record| (record.trace_id, record.span_id)));
         self.counters.finished(&self.call, self.start, now, span);
-        if let Some(mut record) = self.record.take() {
+        let Some(open) = open else { return };
+        self.worker.segments.release(&open);
+        if let Some((mut record, earlier)) = open.end() {
             record.end = now;
             record.outcome = outcome;
             record.grpc_status = self.call.ended.grpc_status;
-            if let Some(counter) = &self.request_bytes {
-                record.request_bytes += counter.get();
-            }
             match logged {
                 None => self.worker.export(record),
-                Some(logged) => self.hand_over(record, &logged),
+                Some(logged) => self.hand_over(record, &logged, earlier),
             }
         }
     }
@@ -314,15 +335,20 @@ impl Exchange {
     }
 
     /// Hands a logged request's record to the log, and to the exporter if it is a span's.
-    fn hand_over(&self, record: Box<Record>, logged: &Logged) {
+    /// The log tells of the whole request: `earlier` bytes are those of spans before this one.
+    fn hand_over(&self, record: Box<Record>, logged: &Logged, earlier: (u64, u64)) {
         let (client, protocol) = (logged.client, logged.protocol);
-        let since = logged.since;
-        let entry = |record: Box<Record>, context| Entry {
-            start: since.unwrap_or(record.start),
-            record,
-            context,
-            client,
-            protocol,
+        let start = logged.since.unwrap_or(self.start);
+        let entry = |mut record: Box<Record>, context| {
+            record.request_bytes += earlier.0;
+            record.response_bytes += earlier.1;
+            Entry {
+                record,
+                start,
+                context,
+                client,
+                protocol,
+            }
         };
         if logged.alone {
             return self.worker.log(entry(record, logged.context));

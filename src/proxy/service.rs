@@ -156,6 +156,7 @@ impl Serving {
         loop {
             match ready!(flight.poll(cx)) {
                 Arrived::Interim(mut head) => {
+                    waiting.exchange.interim(head.status().as_u16());
                     pipeline::interim(head.headers_mut(), &waiting.traced);
                     return Poll::Ready(Said::Interim(head));
                 }
@@ -215,7 +216,7 @@ fn expects(head: &Parts) -> bool {
 /// The body as it leaves, and the gate it waits at if the caller `waits` for a word.
 fn outgoing(body: Incoming, waits: bool, exchange: &mut Exchange) -> (RequestBody, Option<Gate>) {
     let mut body = RequestBody::relay(body);
-    if let Some(counter) = exchange.request_counter() {
+    if let Some(counter) = exchange.leaves() {
         body.count(counter);
     }
     let gate = (waits && !body.is_end_stream()).then(Gate::default);

@@ -165,7 +165,7 @@ pub fn judge(
         if decision.reason == Reason::Parent {
             record.capped = listener.sampler.take_refused();
         }
-        exchange.sampled(record, &settings.capture);
+        exchange.sampled(record, listener);
     } else if keep::is_wanted(&connection.worker, listener, &decision) {
         let unsampled = Unsampled {
             continues,

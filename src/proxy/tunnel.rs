@@ -1,6 +1,6 @@
 //! Tunnels: after a switch of protocols, bytes go both ways until both sides have ended.
 
-mod side;
+pub mod side;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -100,6 +100,7 @@ where
     let (from_caller, from_upstream) = (Rc::<Tally>::default(), Rc::<Tally>::default());
     let mut caller = Side::new(caller, Rc::clone(&from_caller));
     let mut upstream = Side::new(upstream, Rc::clone(&from_upstream));
+    exchange.tunnels([&from_caller, &from_upstream].map(Rc::clone));
     let mut tallied = Tallied {
         exchange,
         from_caller,

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use super::connection;
 use super::correlation;
 use super::correlation::held::Correlation;
+use super::exchange::segments::Segments;
 use super::keep;
 use super::listener::{Plan, Slot};
 use super::local;
@@ -127,6 +128,8 @@ pub struct Worker {
     pub held: keep::Pool,
     /// Its access to all workers' open requests.
     pub correlation: Correlation,
+    /// Open spans that may become too old.
+    pub segments: Segments,
     ring: RefCell<Producer>,
     records: bool,
     access_log: RefCell<access_log::Producer>,
@@ -141,6 +144,7 @@ impl Worker {
             values: RefCell::default(),
             held: keep::Pool::default(),
             correlation: Correlation::default(),
+            segments: Segments::default(),
             records: ring.enabled(),
             ring: RefCell::new(ring),
             access_log: RefCell::new(log),

@@ -4,6 +4,7 @@
 //! compare-and-swap, and only to requests that would be sampled.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use siphasher::sip::SipHasher24;
 
@@ -59,6 +60,7 @@ pub struct Sampler {
     ratio_rule: RatioRule,
     unsampled_root: UnsampledRoot,
     keep: Option<Keep>,
+    max_span_duration: Option<Duration>,
     hash: SipHasher24,
 }
 
@@ -123,6 +125,7 @@ impl Sampler {
             ratio_rule: settings.ratio_rule,
             unsampled_root: settings.unsampled_root,
             keep: settings.keep.as_ref().map(Keep::new),
+            max_span_duration: settings.max_span_duration,
             hash: SipHasher24::new_with_key(&fleet_key),
         }
     }
@@ -297,6 +300,11 @@ impl Sampler {
     /// Which unsampled requests are exported all the same; `None`: none.
     pub const fn keep(&self) -> Option<&Keep> {
         self.keep.as_ref()
+    }
+
+    /// How old a span may become.
+    pub const fn max_span_duration(&self) -> Option<Duration> {
+        self.max_span_duration
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Settings {
     pub rules: Vec<Rule>,
     /// Unsampled requests that are exported all the same.
     pub keep: Option<Keep>,
+    /// How old a span may become before another one continues it; absent: any age.
+    pub max_span_duration: Option<std::time::Duration>,
 }
 
 /// Which unsampled requests are exported all the same.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::capture::Captured;
+use super::events::Moments;
 use super::routes::Routes;
 use crate::context::ids::{Flags, SpanId, TraceId};
 
@@ -81,6 +82,16 @@ pub struct Record {
     pub request_bytes: u64,
     /// Bytes of the response's body that were relayed.
     pub response_bytes: u64,
+    /// gRPC messages of the request that went through in full.
+    pub request_messages: u64,
+    /// gRPC messages of the response that went through in full.
+    pub response_messages: u64,
+    /// What happened on the way, besides the head's arrival.
+    pub moments: Moments,
+    /// Which part of a request that lasts this is, counted from 1; 0: it is all of it.
+    pub segment: u32,
+    /// Another segment follows: how the request ends isn't known yet.
+    pub continued: bool,
     /// Whether the connection became a tunnel.
     pub upgraded: bool,
     /// What the listener's paths are called.
@@ -230,6 +241,11 @@ pub(crate) fn fixture() -> Box<Record> {
         resends: 0,
         request_bytes: 0,
         response_bytes: 0,
+        request_messages: 0,
+        response_messages: 0,
+        moments: Moments::default(),
+        segment: 0,
+        continued: false,
         upgraded: false,
         routes: Arc::default(),
         captured: Vec::new(),

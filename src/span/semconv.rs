@@ -5,7 +5,11 @@
 //! the upstream); `tracegate.refused` (why a request was refused here, a name of a
 //! [`Fault`](super::record::Fault)); `tracegate.kept` (why a request that wasn't sampled is
 //! exported all the same: `error` or `slow`); `tracegate.capped` (how many sampled requests of
-//! trusted callers `maxTrustedTracesPerSecond` has stopped since the last one it didn't); `tracegate.tunnel.request_bytes` and
+//! trusted callers `maxTrustedTracesPerSecond` has stopped since the last one it didn't);
+//! `tracegate.segment` (which part of a request that lasts the span is, from 1) and
+//! `tracegate.continued` (`true` if another part follows, so that nothing is said of the end);
+//! `tracegate.rpc.request_messages` and `tracegate.rpc.response_messages` (gRPC messages that went
+//! through in full); `tracegate.tunnel.request_bytes` and
 //! `tracegate.tunnel.response_bytes` (what went through a tunnel, from the caller and from the
 //! upstream).
 
@@ -19,6 +23,7 @@ use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::error_type::Ended;
+use super::events::Moment;
 use super::known_rpc::KnownMethods;
 use super::record::{Direction, Outcome, Record};
 use crate::context::ids;
@@ -103,7 +108,8 @@ impl Converter {
         network::describe(record, &mut attributes);
         route::captured(record, &mut attributes);
         own(record, &mut attributes);
-        let status = match Ended::of(record).error() {
+        let error = Ended::of(record).error().filter(|_| !record.continued);
+        let status = match error {
             Some(error) => {
                 attributes.put("error.type", error.as_str());
                 // What there is to say is in the attributes.
@@ -161,20 +167,36 @@ fn own(record: &Record, attributes: &mut Attributes) {
     if record.capped > 0 {
         attributes.put("tracegate.capped", i64::from(record.capped));
     }
+    if record.segment > 0 {
+        attributes.put("tracegate.segment", i64::from(record.segment));
+    }
+    if record.continued {
+        attributes.put("tracegate.continued", true);
+    }
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    if record.grpc {
+        attributes.put(
+            "tracegate.rpc.request_messages",
+            count(record.request_messages),
+        );
+        attributes.put(
+            "tracegate.rpc.response_messages",
+            count(record.response_messages),
+        );
+    }
     match record.outcome {
         Outcome::Cancelled => attributes.put("tracegate.cancelled", true),
         Outcome::Refused(fault) => attributes.put("tracegate.refused", fault.as_str()),
         Outcome::Done | Outcome::Upstream(_) => {}
     }
     if record.upgraded {
-        let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         attributes.put(
             "tracegate.tunnel.request_bytes",
-            bytes(record.request_bytes),
+            count(record.request_bytes),
         );
         attributes.put(
             "tracegate.tunnel.response_bytes",
-            bytes(record.response_bytes),
+            count(record.response_bytes),
         );
     }
 }
@@ -199,20 +221,43 @@ fn context(
 
 fn events(record: &Record, anchor: Anchor) -> SpanEvents {
     let mut events = SpanEvents::default();
-    if let Some(headers) = record.headers {
-        let after = record.end.saturating_duration_since(headers);
-        if record.upgraded || after >= LASTING {
-            let event = Event::new(HEADERS_EVENT, anchor.date(headers), Vec::new(), 0);
-            events.events.push(event);
-        }
+    if !is_stream(record) {
+        return events;
     }
+    let event = |name, moment, attributes| Event::new(name, anchor.date(moment), attributes, 0);
+    let headers = record
+        .headers
+        .map(|at| (at, event(HEADERS_EVENT, at, Vec::new())));
+    let others = record.moments.iter().map(|(moment, at)| {
+        let status = match moment {
+            Moment::Informational(status) => Some(i64::from(status)),
+            Moment::FirstByte | Moment::Trailers => None,
+        };
+        let status = status.map(|status| KeyValue::new("http.response.status_code", status));
+        (at, event(moment.as_str(), at, status.into_iter().collect()))
+    });
+    let mut all: Vec<_> = headers.into_iter().chain(others).collect();
+    all.sort_by_key(|(at, _)| *at);
+    events.events = all.into_iter().map(|(_, event)| event).collect();
+    events.dropped_count = record.moments.dropped();
     events
+}
+
+/// Whether there is more to see than a request and its answer.
+fn is_stream(record: &Record) -> bool {
+    let after = |headers| record.end.saturating_duration_since(headers);
+    let lasting = record
+        .headers
+        .is_some_and(|headers| after(headers) >= LASTING);
+    let several = record.request_messages > 1 || record.response_messages > 1;
+    lasting || record.upgraded || several || record.segment > 0
 }
 
 fn links(record: &Record) -> SpanLinks {
     let mut links = SpanLinks::default();
     if let Some((trace, span, flags)) = record.link {
-        let old = context(trace, span, flags, None, true);
+        // The segment before is of here.
+        let old = context(trace, span, flags, None, record.segment < 2);
         links.links.push(Link::new(old, Vec::new(), 0));
     }
     links

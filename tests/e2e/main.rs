@@ -49,6 +49,7 @@ mod relay;
 mod retry;
 mod routes;
 mod sampling;
+mod segments;
 mod smoke;
 mod smuggling;
 mod sockets;

@@ -94,6 +94,7 @@ fn tracing(sampling: &Sampling, export_settings: &Export, sources: &Sources) -> 
         },
         "fleetKey": fleet_key.map(|file| json!({"file": file})),
         "rules": sampling.rules.iter().map(rule).collect::<Vec<_>>(),
+        "maxSpanDuration": sampling.max_span_duration.map(show_duration),
         "keep": sampling.keep.map(|keep| present(json!({
             "errors": keep.errors,
             "slowerThan": keep.slower_than.map(show_duration),

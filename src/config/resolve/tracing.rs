@@ -46,7 +46,9 @@ pub(super) fn read(map: &Map<'_>, listeners: &[Arc<str>], out: &mut Sources) -> 
         out.fleet_key_file = Some(path);
         Some(key)
     });
-    map.get("maxSpanDuration").not_yet();
+    let span_ages = Duration::from_secs(1)..=24 * super::HOUR;
+    let max_span_duration = map.get("maxSpanDuration");
+    let max_span_duration = max_span_duration.read(values::duration(span_ages));
     let rules = map.get("rules").list();
     let rules = rules
         .iter()
@@ -60,6 +62,7 @@ pub(super) fn read(map: &Map<'_>, listeners: &[Arc<str>], out: &mut Sources) -> 
         unsampled_root: unsampled_root.unwrap_or_default(),
         fleet_key,
         keep: keep(&map.get("keep")),
+        max_span_duration,
         rules: rules.into_iter().collect::<Option<_>>()?,
     })
 }

@@ -37,25 +37,18 @@ impl Exchange {
             self.start = now;
         }
         self.worker.export(failed?);
-        self.record.as_deref().map(span)
+        self.open.as_ref().and_then(|open| open.read(span))
     }
 
     /// Begins the next attempt's record, if the request is recorded as spans; the last one's.
     fn next_record(&mut self, fault: Fault, now: Instant) -> Option<Box<Record>> {
-        let for_log_alone = self.logged.as_ref().is_some_and(|logged| logged.alone);
-        let record = self.record.as_mut()?;
-        if for_log_alone || !record.flags.sampled() {
+        if self.logged.as_ref().is_some_and(|logged| logged.alone) {
             return None;
         }
-        let mut failed = record.clone();
-        failed.end = now;
+        let open = self.open.as_ref()?;
+        let mut failed = open.split(self.worker.ids.borrow_mut().span_id(), now)?;
         failed.outcome = Outcome::Upstream(fault);
-        if let Some(counter) = &self.request_bytes {
-            failed.request_bytes += counter.get();
-        }
-        record.span_id = self.worker.ids.borrow_mut().span_id();
-        record.start = now;
-        record.resends = record.resends.saturating_add(1);
+        open.change(|record| record.resends = record.resends.saturating_add(1));
         Some(failed)
     }
 }

@@ -72,7 +72,7 @@ impl Relay {
         let upstream = &listener.upstream;
         self.wires.to_up.clear();
         write_head(line, fields, upstream, length, &mut self.wires.to_up.bytes);
-        let counter = exchange.request_counter();
+        let counter = exchange.leaves();
         let reply = Reply {
             exchange,
             open,

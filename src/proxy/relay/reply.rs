@@ -10,6 +10,7 @@ use super::fields::Fields;
 use super::{Wires, parse};
 use crate::proxy::activity::Open;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::exchange::open::Uploaded;
 use crate::proxy::framing::{self, Coding, Length};
 use crate::proxy::head::{Head as _, has_token};
 use crate::proxy::hop::{self, Upgrade};
@@ -30,7 +31,7 @@ pub struct Reply {
     /// What the caller wants.
     pub wanted: Wanted,
     /// The request's bytes, if anybody reads the number.
-    pub counter: Option<Rc<Cell<u64>>>,
+    pub counter: Option<Rc<Uploaded>>,
     /// The method is HEAD.
     pub to_head: bool,
     /// The caller speaks HTTP/1.0.
@@ -63,16 +64,16 @@ pub enum Head {
 
 impl Reply {
     /// Bytes of the request's body were taken.
-    pub fn sent(&mut self, bytes: usize) {
+    pub fn sent(&mut self, data: &[u8]) {
         self.waits = false;
         if let Some(counter) = &self.counter {
-            counter.set(counter.get() + bytes as u64);
+            counter.took(data);
         }
     }
 
     /// Bytes of the response's body were taken.
-    pub fn received(&mut self, bytes: usize) {
-        self.exchange.relayed(bytes);
+    pub fn received(&mut self, data: &[u8]) {
+        self.exchange.relayed(data);
     }
 
     /// The response was relayed to its end.
@@ -189,6 +190,7 @@ impl Reply {
     /// Interim responses go to callers that know them.
     fn interim(&mut self, head: &parse::Response, fields: &mut Fields, out: &mut Vec<u8>) {
         self.interim = true;
+        self.exchange.interim(head.status);
         if head.status == 100 {
             self.waits = false;
         }

@@ -21,6 +21,11 @@ impl Tally {
         self.bytes.get()
     }
 
+    /// Bytes that came since they were last taken.
+    pub const fn take(&self) -> u64 {
+        self.bytes.replace(0)
+    }
+
     /// Whether reading from it or writing to it failed.
     pub const fn failed(&self) -> bool {
         self.failed.get()

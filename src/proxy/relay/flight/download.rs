@@ -128,8 +128,8 @@ impl Flight<'_> {
                     from_up.consume(skip);
                     let piece = from_up.filled().get(..length).unwrap_or_default();
                     encoder.data(piece, &mut output.bytes);
+                    self.reply.received(piece);
                     from_up.consume(length);
-                    self.reply.received(length);
                     if decoder.is_done() {
                         encoder.end(None, &mut output.bytes);
                         self.phase = Phase::Done;

@@ -64,7 +64,7 @@ impl Flight<'_> {
                     input.consume(skip);
                     let piece = input.filled().get(..length).unwrap_or_default();
                     encoder.data(piece, &mut to_up.bytes);
-                    self.reply.sent(length);
+                    self.reply.sent(piece);
                     input.consume(length);
                     if decoder.is_done() {
                         encoder.end(None, &mut to_up.bytes);

@@ -1,0 +1,148 @@
+//! A request's record while it is open: what goes through is counted towards it, and what has
+//! lasted too long goes on in a new one.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::context::ids::SpanId;
+use crate::proxy::tunnel::side::Tally;
+use crate::span::events::Moment;
+use crate::span::messages::Counter;
+use crate::span::record::{Outcome, Record};
+
+/// What went up of a request's body.
+#[derive(Debug, Default)]
+pub struct Uploaded {
+    bytes: Cell<u64>,
+    /// If it is gRPC's.
+    messages: Option<RefCell<Counter>>,
+}
+
+impl Uploaded {
+    /// Bytes on their way.
+    pub fn took(&self, data: &[u8]) {
+        self.bytes.set(self.bytes.get() + data.len() as u64);
+        if let Some(messages) = &self.messages {
+            messages.borrow_mut().read(data);
+        }
+    }
+}
+
+/// A record and what is counted beside it.
+pub struct Open {
+    /// `None` once the request has ended.
+    record: RefCell<Option<Box<Record>>>,
+    /// What goes up.
+    pub uploaded: Rc<Uploaded>,
+    downloaded: RefCell<Counter>,
+    /// What comes from the caller and from the upstream of a tunnel.
+    tunnel: RefCell<Option<[Rc<Tally>; 2]>>,
+    /// How old a span may become.
+    pub max: Option<Duration>,
+    /// Its place among those that are looked at.
+    pub place: Cell<Option<usize>>,
+    /// Bytes of the bodies, up and down, that earlier records have.
+    earlier: Cell<(u64, u64)>,
+}
+
+impl Open {
+    /// Of a request that has just begun.
+    pub fn new(record: Box<Record>, max: Option<Duration>) -> Rc<Self> {
+        let messages = record.grpc.then(RefCell::default);
+        Rc::new(Self {
+            record: RefCell::new(Some(record)),
+            uploaded: Rc::new(Uploaded {
+                bytes: Cell::default(),
+                messages,
+            }),
+            downloaded: RefCell::default(),
+            tunnel: RefCell::default(),
+            max,
+            place: Cell::default(),
+            earlier: Cell::default(),
+        })
+    }
+
+    /// Changes the record.
+    pub fn change(&self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.record.borrow_mut().as_deref_mut() {
+            change(record);
+        }
+    }
+
+    /// What `read` finds in the record.
+    pub fn read<T>(&self, read: impl FnOnce(&Record) -> T) -> Option<T> {
+        self.record.borrow().as_deref().map(read)
+    }
+
+    /// Bytes of the response's body.
+    pub fn received(&self, data: &[u8]) {
+        self.change(|record| {
+            if record.response_bytes == 0 && !data.is_empty() && self.earlier.get().1 == 0 {
+                record.moments.note(Moment::FirstByte, Instant::now());
+            }
+            record.response_bytes += data.len() as u64;
+            if record.grpc {
+                self.downloaded.borrow_mut().read(data);
+            }
+        });
+    }
+
+    /// The connection became a tunnel; what goes through is tallied there.
+    pub fn tunnelled(&self, tallies: [Rc<Tally>; 2]) {
+        *self.tunnel.borrow_mut() = Some(tallies);
+    }
+
+    /// Ends the record so far, as it is `now`, and begins the next one under the same parent.
+    pub fn split(&self, span_id: SpanId, now: Instant) -> Option<Box<Record>> {
+        let mut slot = self.record.borrow_mut();
+        let record = slot.as_mut()?;
+        self.count(record);
+        let mut ended = record.clone();
+        ended.end = now;
+        let (up, down) = self.earlier.get();
+        self.earlier.set((
+            up + std::mem::take(&mut record.request_bytes),
+            down + std::mem::take(&mut record.response_bytes),
+        ));
+        (record.request_messages, record.response_messages) = (0, 0);
+        (record.headers, record.moments) = (None, Default::default());
+        (record.span_id, record.start) = (span_id, now);
+        Some(ended)
+    }
+
+    /// Closes a span that has become too old, and continues it by one that links to it.
+    pub fn roll(&self, now: Instant, fresh: impl FnOnce() -> SpanId) -> Option<Box<Record>> {
+        let age = self.read(|record| now.saturating_duration_since(record.start))?;
+        self.max.filter(|max| age >= *max)?;
+        let mut ended = self.split(fresh(), now)?;
+        (ended.outcome, ended.continued) = (Outcome::Done, true);
+        ended.segment = ended.segment.max(1);
+        self.change(|record| {
+            record.segment = ended.segment.saturating_add(1);
+            record.link = Some((ended.trace_id, ended.span_id, ended.flags));
+        });
+        Some(ended)
+    }
+
+    /// Ends the record; the bytes of all that were before it.
+    pub fn end(&self) -> Option<(Box<Record>, (u64, u64))> {
+        let mut record = self.record.borrow_mut().take()?;
+        self.count(&mut record);
+        Some((record, self.earlier.get()))
+    }
+
+    /// Takes what was counted since the last time into the record.
+    fn count(&self, record: &mut Record) {
+        record.request_bytes += self.uploaded.bytes.take();
+        if let Some(messages) = &self.uploaded.messages {
+            record.request_messages += messages.borrow_mut().take();
+        }
+        record.response_messages += self.downloaded.borrow_mut().take();
+        if let Some([caller, upstream]) = &*self.tunnel.borrow() {
+            record.request_bytes += caller.take();
+            record.response_bytes += upstream.take();
+        }
+    }
+}
