@@ -99,6 +99,9 @@ pub const BROKEN: &[Broken] = &[
         (7, "listeners[0].orphans", "pass needs direction: egress"),
         (8, "listeners[0].span.knownRpcMethods[1]", "expected a gRPC method like package.Service/Method; got \"a.B\""),
     ]),
+    ("span-duration", &[
+        (4, "tracing.maxSpanDuration", "expected a duration like 30s, 5m or 1h30m, from 1s to 24h; got \"0.5s\""),
+    ]),
     ("keep", &[
         (4, "tracing.keep.errors", "expected true or false; got \"yes\""),
         (4, "tracing.keep.slowerThan", "expected a duration like 30s, 5m or 1h30m, from 1ms to 24h; got \"0s\""),
@@ -148,14 +151,13 @@ pub const BROKEN: &[Broken] = &[
         (5, "", "not YAML: illegal placement of ':' indicator"),
     ]),
     ("not-yet", &[
-        (5, "tracing.maxSpanDuration", "not supported yet"),
-        (6, "tracing.export.protocol[1]", "\"memory\" is not supported yet; expected grpc, http/protobuf, console or none"),
-        (10, "listeners[0].protocol", "\"tcp\" is not supported yet; expected auto, http1 or http2"),
-        (11, "listeners[0].identity", "not supported yet"),
-        (12, "listeners[0].routes", "not supported yet"),
-        (13, "listeners[0].upstream.endpoints", "not supported yet"),
-        (13, "listeners[0].upstream.share", "\"connection\" is not supported yet; expected worker"),
-        (16, "listeners[1].protocol", "\"detect\" is not supported yet; expected auto, http1 or http2"),
+        (5, "tracing.export.protocol[1]", "\"memory\" is not supported yet; expected grpc, http/protobuf, console or none"),
+        (9, "listeners[0].protocol", "\"tcp\" is not supported yet; expected auto, http1 or http2"),
+        (10, "listeners[0].identity", "not supported yet"),
+        (11, "listeners[0].routes", "not supported yet"),
+        (12, "listeners[0].upstream.endpoints", "not supported yet"),
+        (12, "listeners[0].upstream.share", "\"connection\" is not supported yet; expected worker"),
+        (15, "listeners[1].protocol", "\"detect\" is not supported yet; expected auto, http1 or http2"),
     ]),
     ("nulls", &[
         (3, "admin", "has no value; remove the key for its default"),

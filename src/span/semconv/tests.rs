@@ -129,7 +129,9 @@ fn a_client_span_has_the_attributes_of_the_http_conventions() {
 
 #[test]
 fn a_grpc_span_has_the_attributes_of_the_rpc_conventions() {
-    let span = convert(&rpc(Direction::Ingress, Some(0)));
+    let mut record = rpc(Direction::Ingress, Some(0));
+    (record.request_messages, record.response_messages) = (1, 2);
+    let span = convert(&record);
     assert_eq!(span.name, "etcdserverpb.KV/Range");
     assert_eq!(span.status, Status::Unset);
     let expected = [
@@ -145,6 +147,8 @@ fn a_grpc_span_has_the_attributes_of_the_rpc_conventions() {
         ("server.address", "api.example.com"),
         ("server.port", "6443"),
         ("tracegate.listener", "public"),
+        ("tracegate.rpc.request_messages", "1"),
+        ("tracegate.rpc.response_messages", "2"),
         ("user_agent.original", "kubectl/1.36"),
     ];
     assert_eq!(all(&span), pairs(&expected));
