@@ -132,7 +132,7 @@ fn a_full_table_keeps_no_more_and_guesses_nothing() {
 #[test]
 fn whoever_was_turned_away_is_remembered_until_the_end() {
     let table = table();
-    let shard = |n: &u64| table.key(&ID, &value(*n)) as usize % SHARDS == 0;
+    let shard = |n: &u64| (table.key(&ID, &value(*n)) as usize).is_multiple_of(SHARDS);
     let mut of_one_shard = (0..).filter(shard);
     let filled: Vec<_> = (&mut of_one_shard)
         .take(MOST_KEYS)

@@ -176,7 +176,7 @@ fn what_went_along_is_found_again_within_bounds() {
         assert!(enter(
             &correlation,
             &mut held,
-            &[ID.clone()],
+            std::slice::from_ref(&ID),
             &headers,
             context,
             &state
