@@ -326,17 +326,25 @@ fn the_ingress_requests_decision_stands() {
   rules:
   - {match: {listener: out}, samplingRatePerMillion: 1000000}
 ";
-    let rig = Setup { tracing, ..DEFAULT }.start();
-    let open = rig.open("x-request-id: a\r\n");
-    let [trace, _, flags] = handed(&open);
-    let [out_trace, _, out_flags] = left(&rig.ask("x-request-id: a\r\n"));
-    assert_eq!((&*flags, &*out_flags), ("02", "02"), "unsampled");
-    assert_eq!(out_trace, trace);
-    let [other, _, flags] = left(&rig.ask("x-request-id: b\r\n"));
-    assert_eq!(&*flags, "03", "an orphan's is made here");
-    assert_ne!(other, trace);
-    assert_eq!(rig.outcomes(), [1, 1, 0]);
-    assert_eq!(rig.spans(1)[0].trace(), other);
+    // Under `ids`, too: the context is our own.
+    for egress in ["", "  trust: {default: ids}\n"] {
+        let rig = Setup {
+            tracing,
+            egress,
+            ..DEFAULT
+        }
+        .start();
+        let open = rig.open("x-request-id: a\r\n");
+        let [trace, _, flags] = handed(&open);
+        let [out_trace, _, out_flags] = left(&rig.ask("x-request-id: a\r\n"));
+        assert_eq!((&*flags, &*out_flags), ("02", "02"), "unsampled");
+        assert_eq!(out_trace, trace);
+        let [other, _, flags] = left(&rig.ask("x-request-id: b\r\n"));
+        assert_eq!(&*flags, "03", "an orphan's is made here");
+        assert_ne!(other, trace);
+        assert_eq!(rig.outcomes(), [1, 1, 0]);
+        assert_eq!(rig.spans(1)[0].trace(), other);
+    }
 }
 
 #[test]
@@ -403,16 +411,6 @@ fn where_components_arent_trusted_or_orphans_pass_it_is_as_configured() {
     let seen = rig.ask("x-request-id: a\r\n");
     assert_ne!(left(&seen)[0], handed(&open)[0], "trust: drop");
     assert_eq!(rig.outcomes(), [0; 3]);
-
-    let rig = Setup {
-        egress: "  trust: {default: ids}\n",
-        ..DEFAULT
-    }
-    .start();
-    let open = rig.open("x-request-id: a\r\n");
-    let [trace, _, flags] = left(&rig.ask("x-request-id: a\r\n"));
-    assert_eq!(trace, handed(&open)[0], "the context is our own");
-    assert_eq!(flags, "03");
 }
 
 #[test]
