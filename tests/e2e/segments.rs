@@ -1,5 +1,8 @@
 //! What lasts is seen while it lasts: events, counted messages, spans in linked segments.
 
+mod attempts;
+mod engines;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -46,7 +46,7 @@ impl Exchange {
             return None;
         }
         let open = self.open.as_ref()?;
-        let mut failed = open.split(self.worker.ids.borrow_mut().span_id(), now)?;
+        let mut failed = open.again(self.worker.ids.borrow_mut().span_id(), now)?;
         failed.outcome = Outcome::Upstream(fault);
         open.change(|record| record.resends = record.resends.saturating_add(1));
         Some(failed)

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::context::ids::SpanId;
+use crate::context::ids::{Flags, SpanId, TraceId};
 use crate::proxy::tunnel::side::Tally;
 use crate::span::events::Moment;
 use crate::span::messages::Counter;
@@ -42,8 +42,20 @@ pub struct Open {
     pub max: Option<Duration>,
     /// Its place among those that are looked at.
     pub place: Cell<Option<usize>>,
-    /// Bytes of the bodies, up and down, that earlier records have.
-    earlier: Cell<(u64, u64)>,
+    earlier: Cell<Earlier>,
+}
+
+/// What the records before this one have.
+#[derive(Clone, Copy, Default)]
+struct Earlier {
+    /// Bytes of the request's body.
+    up: u64,
+    /// gRPC messages of the request.
+    messages: u64,
+    /// Bytes of the response's body.
+    down: u64,
+    /// The first one's link: later segments have that to the one before.
+    link: Option<(TraceId, SpanId, Flags)>,
 }
 
 impl Open {
@@ -79,7 +91,7 @@ impl Open {
     /// Bytes of the response's body.
     pub fn received(&self, data: &[u8]) {
         self.change(|record| {
-            if record.response_bytes == 0 && !data.is_empty() && self.earlier.get().1 == 0 {
+            if record.response_bytes == 0 && !data.is_empty() && self.earlier.get().down == 0 {
                 record.moments.note(Moment::FirstByte, Instant::now());
             }
             record.response_bytes += data.len() as u64;
@@ -95,21 +107,38 @@ impl Open {
     }
 
     /// Ends the record so far, as it is `now`, and begins the next one under the same parent.
-    pub fn split(&self, span_id: SpanId, now: Instant) -> Option<Box<Record>> {
+    fn split(&self, span_id: SpanId, now: Instant) -> Option<Box<Record>> {
         let mut slot = self.record.borrow_mut();
         let record = slot.as_mut()?;
         self.count(record);
         let mut ended = record.clone();
         ended.end = now;
-        let (up, down) = self.earlier.get();
-        self.earlier.set((
-            up + std::mem::take(&mut record.request_bytes),
-            down + std::mem::take(&mut record.response_bytes),
-        ));
-        (record.request_messages, record.response_messages) = (0, 0);
+        let mut earlier = self.earlier.get();
+        earlier.up += std::mem::take(&mut record.request_bytes);
+        earlier.messages += std::mem::take(&mut record.request_messages);
+        earlier.down += std::mem::take(&mut record.response_bytes);
+        if record.segment == 0 {
+            earlier.link = record.link;
+        }
+        self.earlier.set(earlier);
+        record.response_messages = 0;
         (record.headers, record.moments) = (None, Default::default());
         (record.span_id, record.start) = (span_id, now);
         Some(ended)
+    }
+
+    /// Ends an attempt's record, and begins the next one's: no segment of it, and as the body is
+    /// sent from its beginning, what was read of it counts there, too.
+    pub fn again(&self, span_id: SpanId, now: Instant) -> Option<Box<Record>> {
+        let failed = self.split(span_id, now)?;
+        let mut earlier = self.earlier.get();
+        self.change(|record| {
+            record.request_bytes = std::mem::take(&mut earlier.up);
+            record.request_messages = std::mem::take(&mut earlier.messages);
+            (record.segment, record.link) = (0, earlier.link);
+        });
+        self.earlier.set(earlier);
+        Some(failed)
     }
 
     /// Closes a span that has become too old, and continues it by one that links to it.
@@ -130,7 +159,8 @@ impl Open {
     pub fn end(&self) -> Option<(Box<Record>, (u64, u64))> {
         let mut record = self.record.borrow_mut().take()?;
         self.count(&mut record);
-        Some((record, self.earlier.get()))
+        let Earlier { up, down, .. } = self.earlier.get();
+        Some((record, (up, down)))
     }
 
     /// Takes what was counted since the last time into the record.
