@@ -1,11 +1,16 @@
 //! Trace context on its way through: strip, judge, decide, inject.
 
 mod answer;
+mod leave;
+
+use std::time::Instant;
 
 use http::Method;
 use http::header::HeaderName;
 
 pub use self::answer::{answered, trailed};
+pub use self::leave::write;
+use self::leave::{inject, strip};
 use super::connection::Connection;
 use super::correlation::Handed;
 use super::correlation::join;
@@ -17,12 +22,10 @@ use super::keep::{self, Held, Unsampled};
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
 use super::trace_id_header::Told;
-use crate::context::baggage::Verdict;
 use crate::context::extract::{Context, Inbound};
 use crate::context::formats::{Fields, Format};
 use crate::context::ids::Flags;
 use crate::context::ot::Ot;
-use crate::context::propagation::Propagation;
 use crate::context::traceparent::TraceParent;
 use crate::context::tracestate::{Outgoing, TraceState};
 use crate::context::trust::Trust;
@@ -31,11 +34,10 @@ use crate::metrics::labels::Decision as Counted;
 use crate::sample::decision::{Decision, Parent, Reason};
 use crate::sample::rules::RequestView;
 use crate::sample::settings::UnsampledRoot;
-use crate::span::record::{Direction, text};
+use crate::span::record::{Direction, Record, text};
 
 /// `tracestate`
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// What was decided about a request's context, as far as its answer needs to know.
 #[derive(Clone, Debug)]
@@ -61,80 +63,39 @@ pub fn judge(
     observe: impl FnOnce(&Judged),
 ) -> Traced {
     let settings = &listener.settings;
-    let verdict = connection.caller.judge(listener);
-    let trust = verdict.trust;
-    listener.counters.trust(verdict);
-    let leaves_nothing = settings.propagate == Propagate::None;
-    let mut traced = Traced {
-        trust,
-        strip_trailers: leaves_nothing || trust != Trust::Full,
-        told: Told::nothing(listener),
-    };
-
-    let inbound = Inbound::read(&Carried(&*headers), settings.propagation.extract());
-    let joined = join::joined(connection, listener, trust, inbound, headers);
-    let own = inbound.valid().filter(|_| trust != Trust::Drop);
-    let trusted = own.or(joined.as_ref().map(Handed::context));
-    if trusted.is_none() && matches!(inbound, Inbound::Invalid(_) | Inbound::Valid(_)) {
-        listener.counters.context_restarted();
-    }
-    let mut judged = Judged {
+    let (mut judged, joined) = read(connection, listener, headers);
+    let Judged {
         verdict,
         inbound,
         trusted,
-        decided: None,
+        ..
+    } = judged;
+    let leaves_nothing = settings.propagate == Propagate::None;
+    let mut traced = Traced {
+        trust: verdict.trust,
+        strip_trailers: leaves_nothing || verdict.trust != Trust::Full,
+        told: Told::nothing(listener),
     };
-    if trusted.is_none()
-        && settings.direction == Direction::Egress
-        && settings.orphans == Orphans::Pass
-    {
+    let egress = settings.direction == Direction::Egress;
+    if trusted.is_none() && egress && settings.orphans == Orphans::Pass {
         observe(&judged);
-        strip(headers, trust, inbound, listener, None);
+        strip(headers, verdict.trust, inbound, listener, None);
         return traced;
     }
 
-    let state = match &joined {
-        Some(handed) => handed.state(),
-        None => inherited(headers, trust, trusted),
-    };
-    let (ot, continues) = (
-        state.as_ref().map_or(Ot::NONE, TraceState::ot),
-        state.is_some(),
-    );
-    let rule = listener.sampler.rule(&View {
-        line,
-        headers: &*headers,
-        listener,
-        trust,
-    });
-    let parent = match trusted.filter(|_| joined.is_some()) {
-        // It went on from here: whatever the component is trusted with, the decision stands.
-        Some(context) => parent(connection, Trust::Full, Inbound::Valid(context), ot),
-        None => parent(connection, trust, inbound, ot),
-    };
-    let now = connection.worker.nanos(exchange.start());
-    let decision = listener.sampler.decide(rule, parent, now);
-    listener.counters.sampling(counted(&decision));
-
-    let change = match (&joined, &state) {
-        (Some(handed), _) => handed.outgoing(decision.ot),
-        (None, Some(state)) => state.outgoing(decision.ot),
-        (None, None) => Outgoing::fresh(decision.ot),
-    };
-    let outgoing = outgoing(connection, listener, parent, trusted, &decision);
-    judged.decided = Some(Decided {
-        rule,
-        parent,
-        decision,
-        outgoing,
-    });
+    let start = exchange.start();
+    let joined = joined.as_ref();
+    let (decided, change, continues) =
+        decide(connection, listener, line, headers, &judged, joined, start);
+    judged.decided = Some(decided);
     observe(&judged);
+    let outgoing = decided.outgoing;
     if let (Some(told), Some(on)) = (&mut traced.told, &outgoing)
-        && trust != Trust::Drop
+        && verdict.trust != Trust::Drop
     {
         told.learn(on.trace_id);
     }
-    let recorded = outgoing.filter(|_| decision.sampled && connection.worker.records());
+    let recorded = outgoing.filter(|_| decided.decision.sampled && connection.worker.records());
     let tracestate = recorded.and_then(|_| match change {
         Outgoing::Keep => describe::field(headers, &TRACESTATE),
         _ => change.value().map(text),
@@ -143,7 +104,13 @@ pub fn judge(
         join::enter(connection, listener, headers, exchange, outgoing, &change);
     }
     let leaving = outgoing.filter(|_| !leaves_nothing);
-    strip(headers, trust, inbound, listener, leaving.map(|_| &change));
+    strip(
+        headers,
+        verdict.trust,
+        inbound,
+        listener,
+        leaving.map(|_| &change),
+    );
     if let Some(leaving) = leaving {
         exchange.handed_on(leaving);
         inject(
@@ -155,25 +122,108 @@ pub fn judge(
         );
     }
     if let Some(span) = recorded {
-        let link = inbound.valid().filter(|_| trusted.is_none());
-        let mut record =
-            describe::begin(connection, listener, line, headers, span, exchange.start());
-        record.parent = trusted.map(|t| t.parent.parent_id);
-        record.link =
-            link.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
+        let mut record = describe::begin(connection, listener, line, headers, span, start);
         record.tracestate = tracestate;
-        if decision.reason == Reason::Parent {
-            record.capped = listener.sampler.take_refused();
-        }
-        exchange.sampled(record, listener);
-    } else if keep::is_wanted(&connection.worker, listener, &decision) {
+        exchange.sampled(descend(record, &judged, listener), listener);
+    } else if keep::is_wanted(&connection.worker, listener, &decided.decision) {
         let unsampled = Unsampled {
             continues,
-            ..Unsampled::of(&judged, parent, outgoing.as_ref(), decision.ot)
+            ..Unsampled::of(
+                &judged,
+                decided.parent,
+                outgoing.as_ref(),
+                decided.decision.ot,
+            )
         };
         exchange.hold(Held::remember(connection, line, headers, unsampled));
     }
     traced
+}
+
+/// What the caller may say, what it says, and what counts of that: its context, or that of the
+/// request this one was joined to.
+fn read(
+    connection: &Connection,
+    listener: &Listener,
+    headers: &impl Head,
+) -> (Judged, Option<Handed>) {
+    let verdict = connection.caller.judge(listener);
+    listener.counters.trust(verdict);
+    let extract = listener.settings.propagation.extract();
+    let inbound = Inbound::read(&Carried(headers), extract);
+    let joined = join::joined(connection, listener, verdict.trust, inbound, headers);
+    let own = inbound.valid().filter(|_| verdict.trust != Trust::Drop);
+    let trusted = own.or(joined.as_ref().map(Handed::context));
+    if trusted.is_none() && matches!(inbound, Inbound::Invalid(_) | Inbound::Valid(_)) {
+        listener.counters.context_restarted();
+    }
+    let judged = Judged {
+        verdict,
+        inbound,
+        trusted,
+        decided: None,
+    };
+    (judged, joined)
+}
+
+/// Asks the sampler; what it was asked and said, what becomes of `tracestate`, and whether one is
+/// continued.
+fn decide(
+    connection: &Connection,
+    listener: &Listener,
+    line: Line<'_>,
+    headers: &impl Head,
+    judged: &Judged,
+    joined: Option<&Handed>,
+    start: Instant,
+) -> (Decided, Outgoing, bool) {
+    let (trust, trusted) = (judged.verdict.trust, judged.trusted);
+    let state = match joined {
+        Some(handed) => handed.state(),
+        None => inherited(headers, trust, trusted),
+    };
+    let ot = state.as_ref().map_or(Ot::NONE, TraceState::ot);
+    let rule = listener.sampler.rule(&View {
+        line,
+        headers,
+        listener,
+        trust,
+    });
+    let parent = match trusted.filter(|_| joined.is_some()) {
+        // It went on from here: whatever the component is trusted with, the decision stands.
+        Some(context) => parent(connection, Trust::Full, Inbound::Valid(context), ot),
+        None => parent(connection, trust, judged.inbound, ot),
+    };
+    let now = connection.worker.nanos(start);
+    let decision = listener.sampler.decide(rule, parent, now);
+    listener.counters.sampling(counted(&decision));
+    let change = match (joined, &state) {
+        (Some(handed), _) => handed.outgoing(decision.ot),
+        (None, Some(state)) => state.outgoing(decision.ot),
+        (None, None) => Outgoing::fresh(decision.ot),
+    };
+    let outgoing = outgoing(connection, listener, parent, trusted, &decision);
+    let decided = Decided {
+        rule,
+        parent,
+        decision,
+        outgoing,
+    };
+    (decided, change, state.is_some())
+}
+
+/// Says on a record whose child the span is, or what it restarts.
+fn descend(mut record: Box<Record>, judged: &Judged, listener: &Listener) -> Box<Record> {
+    let trusted = judged.trusted.map(|context| context.parent);
+    record.parent = trusted.map(|parent| parent.parent_id);
+    let left = judged.inbound.valid().filter(|_| trusted.is_none());
+    record.link =
+        left.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
+    let reason = judged.decided.map(|decided| decided.decision.reason);
+    if reason == Some(Reason::Parent) {
+        record.capped = listener.sampler.take_refused();
+    }
+    record
 }
 
 /// The `tracestate` that may be continued: a trusted caller's, beside the `traceparent` that is.
@@ -245,77 +295,6 @@ fn outgoing(
         parent_id,
         flags: flags.with_sampled(sampled),
     })
-}
-
-/// Removes context: all of it, unless the caller is trusted and brought none that is broken; then
-/// what is read ends here, and what is written goes before it is said anew.
-///
-/// `leaving` is what becomes of `tracestate` if a context leaves at all.
-fn strip(
-    headers: &mut impl Head,
-    trust: Trust,
-    inbound: Inbound,
-    listener: &Listener,
-    leaving: Option<&Outgoing>,
-) {
-    let settings = &listener.settings;
-    let restarted = matches!(inbound, Inbound::Invalid(_));
-    if settings.propagate == Propagate::None || restarted || trust != Trust::Full {
-        headers.remove_if(untrusted::is_context);
-        return;
-    }
-    let propagation = &settings.propagation;
-    // Left for `inject`: replaced where it stands, or kept as it came.
-    let w3c = leaving.filter(|_| propagation.injects(Format::TraceContext));
-    let (parent, state) = (w3c.is_some(), matches!(w3c, Some(Outgoing::Keep)));
-    headers.remove_if(|name| match name {
-        "traceparent" => !parent,
-        "tracestate" => !state,
-        _ => !propagation.passes(name),
-    });
-    if matches!(Verdict::of(headers.lines(&BAGGAGE)), Verdict::Invalid(_)) {
-        headers.remove(&BAGGAGE);
-    }
-}
-
-/// Puts our own context on the request, last of all, in every format that is written.
-fn inject(
-    connection: &Connection,
-    headers: &mut impl Head,
-    context: &TraceParent,
-    state: &Outgoing,
-    propagation: &Propagation,
-) {
-    write(connection, headers, context, propagation);
-    if let Some(state) = state.value()
-        && propagation.injects(Format::TraceContext)
-        && let Some(value) = connection
-            .worker
-            .values
-            .borrow_mut()
-            .header(state.as_bytes())
-    {
-        headers.set(TRACESTATE, value);
-    }
-}
-
-/// Says a context in every format that is written, in the place of what they said before.
-pub fn write(
-    connection: &Connection,
-    headers: &mut impl Head,
-    context: &TraceParent,
-    propagation: &Propagation,
-) {
-    let mut values = connection.worker.values.borrow_mut();
-    for format in propagation.inject() {
-        format.write(context, &mut |name, value| {
-            if let Some(mut value) = values.header(value) {
-                // Never the same twice: HTTP/2's compression tables have nothing to gain from it.
-                value.set_sensitive(true);
-                headers.set(name, value);
-            }
-        });
-    }
 }
 
 /// A request's fields, as the formats read them.

@@ -56,7 +56,18 @@ impl Segments {
     }
 }
 
+/// Lets somebody else look when this one has ended, however it did.
+struct Looking(Rc<Worker>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.segments.watched.set(false);
+    }
+}
+
 async fn look(worker: Rc<Worker>) {
+    let looking = Looking(worker);
+    let worker = &looking.0;
     while let Some(pause) = worker.segments.pause() {
         tokio::time::sleep(pause).await;
         let now = Instant::now();
@@ -65,5 +76,4 @@ async fn look(worker: Rc<Worker>) {
             rolled.into_iter().for_each(|record| worker.export(record));
         }
     }
-    worker.segments.watched.set(false);
 }
