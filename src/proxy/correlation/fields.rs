@@ -35,18 +35,16 @@ pub fn enter(
     let mut found = None;
     for name in fields {
         let mut lines = headers.lines(name);
-        let (first, last) = (lines.next(), lines.last());
-        match (first, last) {
+        match (lines.next(), lines.next()) {
             (None, _) => {}
             (Some(value), None) => {
                 let found = found.get_or_insert_with(|| handed(headers, context, state));
                 put(name, value, found.clone());
             }
-            // Nobody knows which of them a component reads, so neither finds anything.
-            (Some(first), Some(last)) => {
-                put(name, first, Found::Ambiguous);
-                put(name, last, Found::Ambiguous);
-            }
+            // Nobody knows which of them a component reads, so none finds anything.
+            (Some(_), Some(_)) => headers
+                .lines(name)
+                .for_each(|value| put(name, value, Found::Ambiguous)),
         }
     }
     kept

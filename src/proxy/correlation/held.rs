@@ -8,7 +8,7 @@ use http::HeaderName;
 use super::fields::MOST_FIELDS;
 use super::{Found, Hold, Table};
 
-/// The most keys of one request: of a field that came twice the first value and the last.
+/// The most keys of one request; of values beyond them nothing is known.
 const MOST_HOLDS: usize = 2 * MOST_FIELDS;
 
 /// The most unused places kept for later requests.

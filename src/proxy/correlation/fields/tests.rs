@@ -85,7 +85,7 @@ fn only_a_single_value_that_is_an_identifiers_length_joins() {
 fn of_a_field_that_came_twice_neither_value_finds_anything() {
     let rig = Rig::new();
     let victim = rig.enter(1, &[(&ID, "a")]);
-    let twice = rig.enter(2, &[(&ID, "b"), (&ID, "c"), (&ID, "a")]);
+    let twice = rig.enter(2, &[(&ID, "b"), (&ID, "a"), (&ID, "c")]);
     for value in ["a", "b"] {
         assert_eq!(rig.find(&[(&ID, value)]), Err("ambiguous"), "{value}");
     }
