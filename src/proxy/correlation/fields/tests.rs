@@ -82,18 +82,14 @@ fn only_a_single_value_that_is_an_identifiers_length_joins() {
 }
 
 #[test]
-fn of_a_field_that_came_twice_neither_value_finds_anything() {
+fn of_a_field_that_came_several_times_no_value_finds_anything() {
     let rig = Rig::new();
     let victim = rig.enter(1, &[(&ID, "a")]);
     let twice = rig.enter(2, &[(&ID, "b"), (&ID, "a"), (&ID, "c")]);
-    for value in ["a", "b"] {
+    // Whichever of them a component reads.
+    for value in ["a", "b", "c"] {
         assert_eq!(rig.find(&[(&ID, value)]), Err("ambiguous"), "{value}");
     }
-    assert_eq!(
-        rig.find(&[(&ID, "c")]),
-        Err("nothing"),
-        "no server reads it"
-    );
     for held in victim.into_iter().chain(twice) {
         rig.correlation.release(held);
     }
