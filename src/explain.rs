@@ -9,6 +9,7 @@ mod compare;
 mod identity;
 mod machine;
 mod masked;
+mod notes;
 mod report;
 mod words;
 

@@ -3,20 +3,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::Scene;
 use super::chance::{self, Luck, Way, ways};
 use super::compare::{first_line, missing, stripped};
 use super::identity::Identity;
 use super::masked::{self, Line, Made};
-use super::{Scene, words};
-use crate::context::baggage;
+use super::notes::notes;
 use crate::context::extract::{Inbound, Invalid};
-use crate::context::formats::Format;
 use crate::context::ot::U56;
-use crate::context::tracestate::TraceState;
 use crate::context::trust::Trust;
 use crate::proxy::judged::{Decided, Judged};
 use crate::proxy::refuse;
-use crate::proxy::settings::Propagate;
 use crate::sample::decision::{Parent, Reason};
 use crate::sample::settings::{RatioRule, Settings};
 use crate::sample::threshold::Threshold;
@@ -155,38 +152,6 @@ fn trust(scene: &Scene<'_>, judged: Option<&Judged>) -> (Trust, String) {
         verdict.trust,
         format!("listeners[{}].trust.{key}", scene.at),
     )
-}
-
-/// What of the context is dropped though its caller is trusted.
-fn notes(scene: &Scene<'_>, judged: Option<&Judged>) -> Vec<String> {
-    let headers = &scene.head.headers;
-    let mut notes = Vec::new();
-    if scene.listener.proxy.propagate == Propagate::None {
-        notes.push("the listener lets no context leave (propagate: none)".to_owned());
-    }
-    if scene.config.export.sinks.is_empty() {
-        notes.push("no spans are made (tracing.export.protocol: none)".to_owned());
-    }
-    notes.extend(words::kept(scene.config, judged));
-    let trusted = judged.and_then(|judged| judged.trusted);
-    if judged.is_none_or(|judged| judged.verdict.trust != Trust::Full) {
-        return notes;
-    }
-    let values = |name| {
-        headers
-            .get_all(name)
-            .into_iter()
-            .map(http::HeaderValue::as_bytes)
-    };
-    if trusted.is_some_and(|trusted| trusted.format == Format::TraceContext)
-        && let Err(why) = TraceState::parse(values("tracestate"))
-    {
-        notes.push(format!("tracestate is dropped: {why}"));
-    }
-    if let baggage::Verdict::Invalid(why) = baggage::Verdict::of(values("baggage")) {
-        notes.push(format!("baggage is dropped: {why}"));
-    }
-    notes
 }
 
 fn sampling(settings: &Settings, judged: &Judged) -> Option<Sampling> {

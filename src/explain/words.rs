@@ -4,11 +4,9 @@ use std::fmt::{self, Display, Formatter};
 
 use super::chance::Luck;
 use super::report::{By, Outcome, Report, Sampling, why};
-use crate::config::Config;
 use crate::context::extract::Inbound;
 use crate::context::ot::U56;
 use crate::context::trust::Trust;
-use crate::proxy::judged::Judged;
 use crate::sample::decision::Reason;
 use crate::sample::settings::RatioRule;
 use crate::span::record::Direction;
@@ -206,25 +204,6 @@ impl Display for Sampling {
             }
         }
     }
-}
-
-/// What may become of a request that isn't sampled, after all.
-pub(super) fn kept(config: &Config, judged: Option<&Judged>) -> Option<String> {
-    let keep = config.sampling.keep?;
-    let decision = judged?.decided?.decision;
-    let settled = decision.sampled && decision.reason == Reason::Parent;
-    let dropped = matches!(decision.reason, Reason::Dropped(_));
-    if settled || dropped || config.export.sinks.is_empty() {
-        return None;
-    }
-    let error = keep.errors.then(|| "fails".to_owned());
-    let slow = keep.slower_than;
-    let slow = slow.map(|least| format!("takes more than {least:?} to be answered"));
-    let when: Vec<_> = error.into_iter().chain(slow).collect();
-    let when = when.join(" or ");
-    Some(format!(
-        "unsampled it has a span all the same if it {when} (tracing.keep)"
-    ))
 }
 
 fn reason(reason: Option<Reason>) -> &'static str {

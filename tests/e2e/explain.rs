@@ -118,6 +118,49 @@ fn what_may_be_kept_is_said_where_it_may() {
 }
 
 #[test]
+fn what_a_request_may_belong_to_by_a_field_is_said() {
+    let listener = |name: &str, direction: &str| {
+        format!(
+            "- name: {name}\n  bind: 127.0.0.1:0\n  direction: {direction}\n  \
+             upstream: {{url: \"http://127.0.0.1:1\"}}\n"
+        )
+    };
+    let yaml = format!(
+        "propagation: {{correlateBy: [x-request-id]}}\nlisteners:\n{}{}",
+        listener("in", "ingress"),
+        listener("out", "egress")
+    );
+    let context = format!("00-{TRACE}-{PARENT}-01");
+    let (into, out) = (
+        "egress requests with the same x-request-id and no context belong to it",
+        "if exactly one open ingress request has the same x-request-id",
+    );
+    let (id, other) = (("x-request-id", "1"), ("x-request-id", "2"));
+    for (listener, fields, said, why) in [
+        ("in", &[id][..], Some(into), "it may be joined to"),
+        ("in", &[], None, "it has no such field"),
+        ("in", &[id, other], None, "nobody knows which counts"),
+        ("out", &[id], Some(out), "it may belong to another"),
+        (
+            "out",
+            &[id, ("traceparent", &context)],
+            None,
+            "it says itself",
+        ),
+    ] {
+        let question = Question {
+            listener: Some(listener.into()),
+            ..question(fields)
+        };
+        let answer = explain::explain(&load(&yaml), &question).expect("an answer");
+        let answer = answer.to_string();
+        for note in [into, out] {
+            assert_eq!(answer.contains(note), said == Some(note), "{why}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn a_real_proxy_does_what_was_explained() {
     let context = format!("00-{TRACE}-{PARENT}-01");
     let rows: &[(&str, &[(&str, &str)], &str)] = &[
