@@ -6,9 +6,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri, Version};
 use serde_json::{Value, json};
 
-use super::chance::{self, Luck, Way, ways};
+use super::chance::{Luck, Way, ways};
 use super::masked::{self, Line, Made};
-use super::{Scene, words};
+use super::{Scene, asides, deciding, secrets, words};
 use crate::context::baggage;
 use crate::context::extract::{Inbound, Invalid};
 use crate::context::formats::Format;
@@ -19,8 +19,7 @@ use crate::proxy::judged::{Decided, Judged};
 use crate::proxy::refuse;
 use crate::proxy::settings::Propagate;
 use crate::sample::decision::{Parent, Reason};
-use crate::sample::settings::{RatioRule, Settings};
-use crate::sample::threshold::Threshold;
+use crate::sample::settings::RatioRule;
 use crate::span::known_rpc::KnownMethods;
 use crate::span::record::{Direction, Record};
 use crate::span::semconv::{Anchor, Converter};
@@ -116,8 +115,8 @@ impl Report {
             trust_by,
             inbound,
             continued: judged.is_some_and(|judged| judged.trusted.is_some()),
-            notes: notes(scene, judged.as_ref()),
-            sampling: judged.and_then(|judged| sampling(&scene.config.sampling, &judged)),
+            notes: [notes(scene, judged.as_ref()), asides::of(scene, first)].concat(),
+            sampling: judged.and_then(|judged| deciding::sampling(&scene.config.sampling, &judged)),
             stripped: stripped(&scene.head.headers, &ways),
             refused: refused.map(|fault| Refusal {
                 status: refuse::status(fault).as_u16(),
@@ -250,70 +249,6 @@ fn notes(scene: &Scene<'_>, judged: Option<&Judged>) -> Vec<String> {
     notes
 }
 
-fn sampling(settings: &Settings, judged: &Judged) -> Option<Sampling> {
-    let decided = judged.decided?;
-    let rule = match decided.rule.index() {
-        Some(index) => format!("tracing.rules[{index}]"),
-        None => "tracing.samplingRatePerMillion".to_owned(),
-    };
-    let by = match (decided.decision.reason, decided.parent) {
-        (Reason::Dropped(_), _) => By::Dropped,
-        (Reason::Parent | Reason::TrustedCap, _) => By::Parent,
-        (_, parent) => {
-            let rate = chance::rate(settings, decided.rule)?;
-            let luck = chance::luck(settings, judged);
-            let threshold = Threshold::of(rate).map(Threshold::get);
-            let randomness = randomness(settings, judged, &decided, parent);
-            By::Rate {
-                per_million: rate.get(),
-                ratio_rule: settings.ratio_rule,
-                luck,
-                numbers: randomness.map(|randomness| (randomness, threshold)),
-                caps: caps(settings, &decided),
-            }
-        }
-    };
-    Some(Sampling { rule, by })
-}
-
-/// The randomness that decides, where it is known before the request comes.
-fn randomness(
-    settings: &Settings,
-    judged: &Judged,
-    decided: &Decided,
-    parent: Parent,
-) -> Option<U56> {
-    if settings.ratio_rule != RatioRule::Consistent {
-        return None;
-    }
-    match parent {
-        Parent::Root { trace_id } => judged.trusted.map(|_| U56::of_trace_id(trace_id)),
-        Parent::Ids { .. } => decided
-            .decision
-            .ot
-            .rv
-            .filter(|_| settings.fleet_key.is_some()),
-        Parent::Full { .. } => None,
-    }
-}
-
-fn caps(settings: &Settings, decided: &Decided) -> Vec<(String, u32)> {
-    let rule = decided.rule.index().and_then(|index| {
-        let rule = settings.rules.get(index)?;
-        let crate::sample::settings::Action::Sample {
-            max_traces_per_second: Some(cap),
-            ..
-        } = rule.action
-        else {
-            return None;
-        };
-        Some((format!("tracing.rules[{index}].maxTracesPerSecond"), cap))
-    });
-    let general = settings.max_traces_per_second;
-    let general = general.map(|cap| ("tracing.maxTracesPerSecond".to_owned(), cap));
-    rule.into_iter().chain(general).collect()
-}
-
 fn outcome(scene: &Scene<'_>, way: &Way) -> Outcome {
     let rehearsed = &way.rehearsed;
     let judged = rehearsed.judged.as_ref();
@@ -342,8 +277,8 @@ fn outcome(scene: &Scene<'_>, way: &Way) -> Outcome {
         probability: way.probability,
         sampled: decided.is_some_and(|decided| decided.decision.sampled),
         reason: decided.map(|decided| decided.decision.reason),
-        first_line: first_line(&rehearsed.head),
-        lines: masked::lines(after, formats, Made::of(judged, new_key)),
+        first_line: secrets::request_line(&first_line(&rehearsed.head)),
+        lines: secrets::lines(masked::lines(after, formats, Made::of(judged, new_key))),
         replaced: names(&mut { replaced }),
         added: missing(after, before),
         span: rehearsed.record.as_ref().map(|record| span(scene, record)),
