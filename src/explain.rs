@@ -6,9 +6,9 @@
 
 mod asides;
 mod chance;
-mod deciding;
 mod masked;
 mod question;
+mod rates;
 mod report;
 mod secrets;
 mod words;

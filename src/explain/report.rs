@@ -6,9 +6,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri, Version};
 use serde_json::{Value, json};
 
-use super::chance::{Luck, Way, ways};
+use super::chance::{self, Luck, Way, ways};
 use super::masked::{self, Line, Made};
-use super::{Scene, asides, deciding, secrets, words};
+use super::{Scene, asides, rates, secrets, words};
 use crate::context::baggage;
 use crate::context::extract::{Inbound, Invalid};
 use crate::context::formats::Format;
@@ -19,7 +19,8 @@ use crate::proxy::judged::{Decided, Judged};
 use crate::proxy::refuse;
 use crate::proxy::settings::Propagate;
 use crate::sample::decision::{Parent, Reason};
-use crate::sample::settings::RatioRule;
+use crate::sample::settings::{RatioRule, Settings};
+use crate::sample::threshold::Threshold;
 use crate::span::known_rpc::KnownMethods;
 use crate::span::record::{Direction, Record};
 use crate::span::semconv::{Anchor, Converter};
@@ -116,7 +117,7 @@ impl Report {
             inbound,
             continued: judged.is_some_and(|judged| judged.trusted.is_some()),
             notes: [notes(scene, judged.as_ref()), asides::of(scene, first)].concat(),
-            sampling: judged.and_then(|judged| deciding::sampling(&scene.config.sampling, &judged)),
+            sampling: judged.and_then(|judged| sampling(&scene.config.sampling, &judged)),
             stripped: stripped(&scene.head.headers, &ways),
             refused: refused.map(|fault| Refusal {
                 status: refuse::status(fault).as_u16(),
@@ -247,6 +248,32 @@ fn notes(scene: &Scene<'_>, judged: Option<&Judged>) -> Vec<String> {
         notes.push(format!("baggage is dropped: {why}"));
     }
     notes
+}
+
+fn sampling(settings: &Settings, judged: &Judged) -> Option<Sampling> {
+    let decided = judged.decided?;
+    let rule = match decided.rule.index() {
+        Some(index) => format!("tracing.rules[{index}]"),
+        None => "tracing.samplingRatePerMillion".to_owned(),
+    };
+    let by = match (decided.decision.reason, decided.parent) {
+        (Reason::Dropped(_), _) => By::Dropped,
+        (Reason::Parent | Reason::TrustedCap, _) => By::Parent,
+        (_, parent) => {
+            let rate = chance::rate(settings, decided.rule)?;
+            let luck = chance::luck(settings, judged);
+            let threshold = Threshold::of(rate).map(Threshold::get);
+            let randomness = rates::randomness(settings, judged, &decided, parent);
+            By::Rate {
+                per_million: rate.get(),
+                ratio_rule: settings.ratio_rule,
+                luck,
+                numbers: randomness.map(|randomness| (randomness, threshold)),
+                caps: rates::caps(settings, &decided),
+            }
+        }
+    };
+    Some(Sampling { rule, by })
 }
 
 fn outcome(scene: &Scene<'_>, way: &Way) -> Outcome {
