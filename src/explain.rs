@@ -10,7 +10,10 @@ mod identity;
 mod machine;
 mod masked;
 mod notes;
+mod question;
+mod rates;
 mod report;
+mod secrets;
 mod words;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -73,7 +76,31 @@ pub enum Refused {
         names: Vec<String>,
     },
     /// The listener doesn't speak what the caller would.
-    Protocol,
+    Protocol {
+        /// Its name.
+        listener: String,
+    },
+    /// A process was named where callers have addresses.
+    Process {
+        /// The listener's name.
+        listener: String,
+        /// Where it listens.
+        bind: String,
+    },
+    /// An address was named where callers are processes.
+    Address {
+        /// The listener's name.
+        listener: String,
+        /// Where it listens.
+        bind: String,
+    },
+    /// No such request has such a target.
+    Target {
+        /// What was given.
+        given: String,
+        /// What was expected.
+        expected: &'static str,
+    },
     /// A file of certificates can't be used.
     Tls(TlsError),
 }
@@ -94,7 +121,23 @@ impl std::fmt::Display for Refused {
                 "there is no listener {asked:?}; there are: {}",
                 names.join(", ")
             ),
-            Self::Protocol => f.write_str("this listener speaks HTTP/1 alone"),
+            Self::Protocol { listener } => write!(
+                f,
+                "listener {listener:?} speaks HTTP/1.1 alone (protocol: http1): expected no --http2"
+            ),
+            Self::Process { listener, bind } => write!(
+                f,
+                "listener {listener:?} is bound to {bind}, where callers have addresses: \
+                 expected --from, got --as-uid and --as-gid"
+            ),
+            Self::Address { listener, bind } => write!(
+                f,
+                "listener {listener:?} is bound to {bind}, where callers are processes: \
+                 expected --as-uid and --as-gid, got --from"
+            ),
+            Self::Target { given, expected } => {
+                write!(f, "--path: expected {expected}, got {given:?}")
+            }
             Self::Tls(error) => error.fmt(f),
         }
     }
@@ -136,9 +179,7 @@ impl<'a> Scene<'a> {
     fn new(config: &'a Config, question: &'a Question) -> Result<Self, Refused> {
         let (at, listener) = choose(config, question)?;
         let protocol = listener.listen.protocol;
-        if question.http2 && protocol == Protocol::Http1 {
-            return Err(Refused::Protocol);
-        }
+        question::fits(question, listener)?;
         let http2 = question.http2 || protocol == Protocol::Http2;
         let clients = match &listener.listen.tls {
             Some(tls) => Authorities::load(&tls.client_auth).map_err(Refused::Tls)?,

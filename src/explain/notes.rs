@@ -12,12 +12,14 @@ use crate::context::tracestate::TraceState;
 use crate::context::trust::Trust;
 use crate::proxy::correlation::fields::LONGEST_VALUE;
 use crate::proxy::judged::Judged;
-use crate::proxy::settings::Propagate;
-use crate::sample::decision::Reason;
+use crate::proxy::rehearsal::Rehearsed;
+use crate::proxy::settings::{Propagate, UpstreamProtocol};
+use crate::sample::decision::{Parent, Reason};
 use crate::span::record::Direction;
 
 /// All of them, in words.
-pub fn notes(scene: &Scene<'_>, judged: Option<&Judged>) -> Vec<String> {
+pub fn notes(scene: &Scene<'_>, rehearsed: &Rehearsed) -> Vec<String> {
+    let judged = rehearsed.judged.as_ref();
     let headers = &scene.head.headers;
     let mut notes = Vec::new();
     if scene.listener.proxy.propagate == Propagate::None {
@@ -28,6 +30,8 @@ pub fn notes(scene: &Scene<'_>, judged: Option<&Judged>) -> Vec<String> {
     }
     notes.extend(kept(scene.config, judged));
     notes.extend(correlated(scene, judged));
+    notes.extend(version(scene, rehearsed));
+    notes.extend(trusted_cap(scene, rehearsed));
     let trusted = judged.and_then(|judged| judged.trusted);
     if judged.is_none_or(|judged| judged.verdict.trust != Trust::Full) {
         return notes;
@@ -91,6 +95,29 @@ fn correlated(scene: &Scene<'_>, judged: Option<&Judged>) -> Option<String> {
         format!(
             "if exactly one open ingress request has the same {name}, it belongs to that one \
              (propagation.correlateBy)"
+        )
+    })
+}
+
+/// The upstream hasn't been asked which version it speaks.
+fn version(scene: &Scene<'_>, rehearsed: &Rehearsed) -> Option<String> {
+    let upstream = &scene.listener.proxy.upstream;
+    let chosen = upstream.tls.is_some() && upstream.protocol == UpstreamProtocol::Auto;
+    (chosen && rehearsed.refused.is_none()).then(|| {
+        "the upstream chooses HTTP/2 or HTTP/1.1 in its TLS handshake; shown as HTTP/1.1".to_owned()
+    })
+}
+
+/// A cap that a lone request doesn't meet.
+fn trusted_cap(scene: &Scene<'_>, rehearsed: &Rehearsed) -> Option<String> {
+    let cap = scene.config.sampling.max_trusted_traces_per_second?;
+    let decided = rehearsed.judged?.decided?;
+    let by_parent = matches!(decided.decision.reason, Reason::Parent | Reason::TrustedCap);
+    let sampled = matches!(decided.parent, Parent::Full { flags, .. } if flags.sampled());
+    (by_parent && sampled).then(|| {
+        format!(
+            "the sampled flag is respected at most {cap} times a second \
+             (tracing.maxTrustedTracesPerSecond)"
         )
     })
 }

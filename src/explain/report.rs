@@ -9,6 +9,7 @@ use super::compare::{first_line, missing, stripped};
 use super::identity::Identity;
 use super::masked::{self, Line, Made};
 use super::notes::notes;
+use super::{rates, secrets};
 use crate::context::extract::{Inbound, Invalid};
 use crate::context::ot::U56;
 use crate::context::trust::Trust;
@@ -115,7 +116,7 @@ impl Report {
             trust_by,
             inbound,
             continued: judged.is_some_and(|judged| judged.trusted.is_some()),
-            notes: notes(scene, judged.as_ref()),
+            notes: first.map_or_else(Vec::new, |first| notes(scene, first)),
             sampling: judged.and_then(|judged| sampling(&scene.config.sampling, &judged)),
             stripped: stripped(&scene.head.headers, &ways),
             refused: refused.map(|fault| Refusal {
@@ -167,55 +168,17 @@ fn sampling(settings: &Settings, judged: &Judged) -> Option<Sampling> {
             let rate = chance::rate(settings, decided.rule)?;
             let luck = chance::luck(settings, judged);
             let threshold = Threshold::of(rate).map(Threshold::get);
-            let randomness = randomness(settings, judged, &decided, parent);
+            let randomness = rates::randomness(settings, judged, &decided, parent);
             By::Rate {
                 per_million: rate.get(),
                 ratio_rule: settings.ratio_rule,
                 luck,
                 numbers: randomness.map(|randomness| (randomness, threshold)),
-                caps: caps(settings, &decided),
+                caps: rates::caps(settings, &decided),
             }
         }
     };
     Some(Sampling { rule, by })
-}
-
-/// The randomness that decides, where it is known before the request comes.
-fn randomness(
-    settings: &Settings,
-    judged: &Judged,
-    decided: &Decided,
-    parent: Parent,
-) -> Option<U56> {
-    if settings.ratio_rule != RatioRule::Consistent {
-        return None;
-    }
-    match parent {
-        Parent::Root { trace_id } => judged.trusted.map(|_| U56::of_trace_id(trace_id)),
-        Parent::Ids { .. } => decided
-            .decision
-            .ot
-            .rv
-            .filter(|_| settings.fleet_key.is_some()),
-        Parent::Full { .. } => None,
-    }
-}
-
-fn caps(settings: &Settings, decided: &Decided) -> Vec<(String, u32)> {
-    let rule = decided.rule.index().and_then(|index| {
-        let rule = settings.rules.get(index)?;
-        let crate::sample::settings::Action::Sample {
-            max_traces_per_second: Some(cap),
-            ..
-        } = rule.action
-        else {
-            return None;
-        };
-        Some((format!("tracing.rules[{index}].maxTracesPerSecond"), cap))
-    });
-    let general = settings.max_traces_per_second;
-    let general = general.map(|cap| ("tracing.maxTracesPerSecond".to_owned(), cap));
-    rule.into_iter().chain(general).collect()
 }
 
 fn outcome(scene: &Scene<'_>, way: &Way) -> Outcome {
@@ -246,8 +209,8 @@ fn outcome(scene: &Scene<'_>, way: &Way) -> Outcome {
         probability: way.probability,
         sampled: decided.is_some_and(|decided| decided.decision.sampled),
         reason: decided.map(|decided| decided.decision.reason),
-        first_line: first_line(&rehearsed.head),
-        lines: masked::lines(after, formats, Made::of(judged, new_key)),
+        first_line: secrets::request_line(&first_line(&rehearsed.head)),
+        lines: secrets::lines(masked::lines(after, formats, Made::of(judged, new_key))),
         replaced: names(&mut { replaced }),
         added: missing(after, before),
         span: rehearsed.record.as_ref().map(|record| span(scene, record)),

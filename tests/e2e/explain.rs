@@ -1,6 +1,7 @@
 //! `tracegate explain`: what it says is what happens, and it says so in words.
 
 mod agrees;
+mod refuses;
 
 use std::fs;
 use std::time::{Duration, SystemTime};
