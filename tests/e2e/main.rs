@@ -34,6 +34,7 @@ mod expect;
 mod explain;
 mod forwarded;
 mod grpc;
+mod http2_faults;
 mod limits;
 mod metrics_names;
 mod metrics_push;

@@ -210,6 +210,9 @@ impl Pool {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(self.dialer.head_limits().bytes_u32())
+            // Frames that come late for a cancelled stream are counted as faults for a connection's
+            // whole life: callers that cancel must not end it for those that don't.
+            .max_local_error_reset_streams(None)
             .enable_push(false)
             .handshake(io)
             .await

@@ -1,0 +1,64 @@
+//! One stream's fault is that stream's alone, and it is put down to whoever committed it.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use http::Method;
+
+use super::frames::{Came, Field, Frames};
+use super::proxy::{self, Proxy};
+use super::streams::{self, soon};
+
+const NOWHERE: &str = "http://127.0.0.1:1";
+const OK: Field<'static> = (b":status", b"200");
+
+/// A component that writes frames as they are, on one connection.
+fn framed(script: impl FnOnce(Frames) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || script(Frames::accept(&listener)));
+    url
+}
+
+#[test]
+fn late_frames_of_streams_that_were_cancelled_cost_the_other_streams_nothing() {
+    // More than the engine remembers at a time, often enough for what it forgives otherwise.
+    const AT_ONCE: usize = 100;
+    const ROUNDS: usize = 25;
+    let url = framed(|mut frames| {
+        loop {
+            match frames.came() {
+                Came::Head(stream) => {
+                    frames.head(stream, &[OK], false);
+                }
+                // It was under way when the stream was cancelled.
+                Came::Reset(stream, _) => {
+                    frames.data(stream, b"late");
+                }
+                Came::End(_) => return,
+            }
+        }
+    });
+    let proxy = Proxy::start(&proxy::ingress(&url, NOWHERE, ""));
+    let address = proxy.at(0);
+    streams::run(async {
+        let get = || streams::request(Method::GET, address, "/");
+        let (mut watcher, _ended) = streams::connect(address).await;
+        let (watch, _) = watcher.send_request(get(), true).expect("sent");
+        let mut watch = soon(watch).await.expect("an answer").into_body();
+        let (mut caller, _ended) = streams::connect(address).await;
+        for _ in 0..ROUNDS {
+            let mut open = Vec::new();
+            for _ in 0..AT_ONCE {
+                let (response, _) = caller.send_request(get(), true).expect("sent");
+                open.push(response);
+            }
+            for response in open.drain(..) {
+                soon(response).await.expect("an answer");
+            }
+        }
+        // Nothing must come, the end of the watch least of all.
+        let ended = tokio::time::timeout(Duration::from_millis(500), watch.data()).await;
+        assert!(ended.is_err(), "{ended:?}");
+    });
+}
