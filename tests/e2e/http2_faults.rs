@@ -3,11 +3,12 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use http::Method;
+use bytes::Bytes;
+use http::{Method, Response};
 
 use super::frames::{Came, Field, Frames};
 use super::proxy::{self, Proxy};
-use super::streams::{self, soon};
+use super::streams::{self, Upstream, soon};
 
 const NOWHERE: &str = "http://127.0.0.1:1";
 const OK: Field<'static> = (b":status", b"200");
@@ -60,5 +61,41 @@ fn late_frames_of_streams_that_were_cancelled_cost_the_other_streams_nothing() {
         // Nothing must come, the end of the watch least of all.
         let ended = tokio::time::timeout(Duration::from_millis(500), watch.data()).await;
         assert!(ended.is_err(), "{ended:?}");
+    });
+}
+
+#[test]
+fn answers_to_unfinished_uploads_leave_room_for_other_requests() {
+    const ALLOWED: u32 = 4;
+    let upstream = Upstream::start(|listener| async move {
+        loop {
+            let (socket, _) = listener.accept().await.expect("a connection");
+            let mut builder = h2::server::Builder::new();
+            builder.max_concurrent_streams(ALLOWED);
+            tokio::spawn(async move {
+                let mut connection = builder.handshake::<_, Bytes>(socket).await.expect("HTTP/2");
+                let mut unread = Vec::new();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    // It may want to read the rest, and doesn't say that it won't.
+                    unread.push(request.into_body());
+                    let _ = respond.send_response(Response::new(()), true);
+                }
+            });
+        }
+    });
+    let proxy = Proxy::start(&proxy::ingress(&upstream.url(), NOWHERE, ""));
+    let address = proxy.at(0);
+    streams::run(async {
+        let (mut caller, _ended) = streams::connect(address).await;
+        let mut uploads = Vec::new();
+        for _ in 0..ALLOWED {
+            let request = streams::request(Method::POST, address, "/");
+            let (response, upload) = caller.send_request(request, false).expect("sent");
+            uploads.push(upload);
+            assert_eq!(soon(response).await.expect("an answer").status(), 200);
+        }
+        let request = streams::request(Method::GET, address, "/");
+        let (response, _) = caller.send_request(request, true).expect("sent");
+        assert_eq!(soon(response).await.expect("an answer").status(), 200);
     });
 }

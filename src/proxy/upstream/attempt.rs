@@ -149,7 +149,12 @@ impl Attempt {
                         replay.tape = Some(tape);
                     }
                     let counters = route.upstream.dialer.counters();
-                    Sending(Some(local::abortable(counters, Pump::new(body, stream))))
+                    let place = slot.upload();
+                    let pump = async move {
+                        Pump::new(body, stream).await;
+                        drop(place);
+                    };
+                    Sending(Some(local::abortable(counters, pump)))
                 });
                 (Sent::Http2(answer, sending), Lease::Http2 { _slot: slot })
             }
