@@ -1,16 +1,21 @@
 //! One stream's fault is that stream's alone, and it is put down to whoever committed it.
 
 use std::net::TcpListener;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Response};
 
-use super::frames::{Came, Field, Frames};
+use super::frames::{Answered, Came, Field, Frames};
 use super::proxy::{self, Proxy};
+use super::receiver::{Receiver, Speaks, attribute};
 use super::streams::{self, Upstream, soon};
 
 const NOWHERE: &str = "http://127.0.0.1:1";
+/// "At once" for a machine that does other things too.
+const PROMPTLY: Duration = Duration::from_secs(5);
+
 const OK: Field<'static> = (b":status", b"200");
 
 /// A component that writes frames as they are, on one connection.
@@ -98,4 +103,83 @@ fn answers_to_unfinished_uploads_leave_room_for_other_requests() {
         let (response, _) = caller.send_request(request, true).expect("sent");
         assert_eq!(soon(response).await.expect("an answer").status(), 200);
     });
+}
+
+#[test]
+fn an_answer_that_breaks_the_protocol_is_the_upstreams_fault() {
+    let rows: [(&str, &[Field<'_>], Option<&[u8]>); 3] = [
+        (
+            "a connection's field",
+            &[OK, (b"connection", b"close")],
+            None,
+        ),
+        ("no status", &[(b"x-a", b"b")], None),
+        (
+            "a body longer than said",
+            &[OK, (b"content-length", b"2")],
+            Some(b"long"),
+        ),
+    ];
+    for (why, head, body) in rows {
+        let (head, body) = (head.to_vec(), body);
+        let receiver = Receiver::start(Speaks::Grpc);
+        let url = framed(move |mut frames| {
+            while let Came::Head(stream) = frames.came() {
+                frames.head(stream, &head, body.is_none());
+                frames.last_data(stream, body.unwrap_or_default());
+            }
+        });
+        let proxy = Proxy::start(&proxy::ingress(&url, receiver.endpoint(), ""));
+        let address = proxy.at(0);
+        streams::run(async {
+            let (mut caller, _ended) = streams::connect(address).await;
+            let request = streams::request(Method::GET, address, "/");
+            let (response, _) = caller.send_request(request, true).expect("sent");
+            match soon(response).await {
+                Ok(answer) if body.is_none() => assert_eq!(answer.status(), 502, "{why}"),
+                Ok(answer) => {
+                    let mut body = answer.into_body();
+                    let error = soon(streams::collect(&mut body)).await.expect_err(why);
+                    assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR), "{why}");
+                }
+                // Over before its head was sent.
+                Err(error) => {
+                    assert!(body.is_some(), "{why}: {error}");
+                    assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR), "{why}");
+                }
+            }
+        });
+        let span = proxy.spans(&receiver, 1).remove(0);
+        let named = attribute(&span.attributes, "error.type");
+
+        assert_eq!(named.as_deref(), Some("protocol_error"), "{why}");
+    }
+}
+
+#[test]
+fn a_request_that_breaks_the_protocol_is_cancelled_and_not_put_down_to_us() {
+    const CANCEL: u32 = 8;
+    for answered in [false, true] {
+        let (told, tells) = mpsc::channel();
+        let url = framed(move |mut frames| {
+            let came = frames.came();
+            if answered {
+                frames.head(1, &[OK], false);
+            }
+            told.send(came).expect("the test waits");
+            told.send(frames.came()).expect("the test waits");
+        });
+        let proxy = Proxy::start(&proxy::ingress(&url, NOWHERE, ""));
+        let mut caller = Frames::connect(proxy.at(0));
+        let mut fields = super::frames::pseudo("POST", "/");
+        fields.push((b"content-length", b"2"));
+        caller.head(1, &fields, false);
+        assert_eq!(tells.recv_timeout(PROMPTLY), Ok(Came::Head(1)));
+        if answered {
+            assert_eq!(caller.answered(1), Answered::Status(200));
+        }
+        caller.last_data(1, b"long");
+        let came = tells.recv_timeout(PROMPTLY);
+        assert_eq!(came, Ok(Came::Reset(1, CANCEL)), "answered: {answered}");
+    }
 }
