@@ -5,12 +5,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{Method, Request, Response};
 
 use super::frames::{Answered, Came, Field, Frames};
 use super::proxy::{self, Proxy};
 use super::receiver::{Receiver, Speaks, attribute};
 use super::streams::{self, Upstream, soon};
+use super::wire::Scripted;
 
 const NOWHERE: &str = "http://127.0.0.1:1";
 /// "At once" for a machine that does other things too.
@@ -182,4 +183,37 @@ fn a_request_that_breaks_the_protocol_is_cancelled_and_not_put_down_to_us() {
         let came = tells.recv_timeout(PROMPTLY);
         assert_eq!(came, Ok(Came::Reset(1, CANCEL)), "answered: {answered}");
     }
+}
+
+#[test]
+fn a_connect_that_announces_a_body_is_refused_like_over_http1() {
+    let component = Scripted::start(1, |_, mut wire| {
+        // An upstream that heard of a body would have waited for this as its first bytes.
+        let head = wire.head();
+        assert!(head.starts_with("GET /next "), "{head}");
+        wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+    });
+    let yaml = proxy::ingress(&component.url(), NOWHERE, "  allowConnect: true\n");
+    let proxy = Proxy::start(&proxy::with_upstream(&yaml, "protocol: http1"));
+    let address = proxy.at(0);
+    streams::run(async {
+        let (mut caller, _ended) = streams::connect(address).await;
+        let mut request = connect();
+        let length = "5".parse().expect("a value");
+        request.headers_mut().insert("content-length", length);
+        let (response, _send) = caller.send_request(request, false).expect("sent");
+        assert_eq!(soon(response).await.expect("an answer").status(), 400);
+        let request = streams::request(Method::GET, address, "/next");
+        let (response, _) = caller.send_request(request, true).expect("sent");
+        assert_eq!(soon(response).await.expect("an answer").status(), 204);
+    });
+    component.join();
+}
+
+fn connect() -> Request<()> {
+    Request::builder()
+        .method(Method::CONNECT)
+        .uri("example.com:443")
+        .body(())
+        .expect("a request")
 }
