@@ -217,3 +217,46 @@ fn connect() -> Request<()> {
         .body(())
         .expect("a request")
 }
+
+#[test]
+fn a_tunnels_caller_that_goes_away_after_it_ended_its_direction_ends_it() {
+    for whole_connection in [false, true] {
+        let receiver = Receiver::start(Speaks::Grpc);
+        let (ended, ends) = mpsc::channel();
+        let (done, over) = mpsc::channel::<()>();
+        let component = Scripted::start(1, move |_, mut wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\n\r\n");
+            assert_eq!(wire.exactly(3), b"bye");
+            // The caller's end; this side could still speak, and doesn't.
+            assert_eq!(wire.some(), b"");
+            ended.send(()).expect("the test waits");
+            let _ = over.recv();
+        });
+        let allowed = "  allowConnect: true\n";
+        let yaml = proxy::ingress(&component.url(), receiver.endpoint(), allowed);
+        let proxy = Proxy::start(&yaml);
+        let address = proxy.at(0);
+        streams::run(async {
+            let (mut caller, connection) = streams::connect(address).await;
+            let (response, mut send) = caller.send_request(connect(), false).expect("sent");
+            let _body = soon(response).await.expect("an answer").into_body();
+            send.send_data("bye".into(), true).expect("sent");
+            tokio::task::spawn_blocking(move || ends.recv_timeout(PROMPTLY))
+                .await
+                .expect("no panic")
+                .expect("the end arrives");
+            if whole_connection {
+                connection.abort();
+            } else {
+                send.send_reset(h2::Reason::CANCEL);
+            }
+            streams::until(|| proxy.export().recorded() == 1).await;
+        });
+        let span = proxy.spans(&receiver, 1).remove(0);
+        let cancelled = attribute(&span.attributes, "tracegate.cancelled");
+        assert_eq!(cancelled.as_deref(), Some("true"));
+        drop(done);
+        component.join();
+    }
+}
