@@ -260,3 +260,25 @@ fn a_tunnels_caller_that_goes_away_after_it_ended_its_direction_ends_it() {
         component.join();
     }
 }
+
+#[test]
+fn a_switch_of_protocols_among_interim_responses_never_reaches_the_caller() {
+    let url = framed(|mut frames| {
+        while let Came::Head(stream) = frames.came() {
+            frames.head(stream, &[(b":status", b"101")], false);
+            frames.head(stream, &[OK], true);
+        }
+    });
+    let proxy = Proxy::start(&proxy::ingress(&url, NOWHERE, ""));
+    let address = proxy.at(0);
+    streams::run(async {
+        let (mut caller, _ended) = streams::connect(address).await;
+        for _ in 0..2 {
+            let request = streams::request(Method::GET, address, "/");
+            let (mut response, _) = caller.send_request(request, true).expect("sent");
+            let interim = std::future::poll_fn(|cx| response.poll_informational(cx));
+            let interim = soon(interim).await;
+            assert!(!matches!(interim, Some(Ok(_))), "{interim:?}");
+        }
+    });
+}
