@@ -125,6 +125,11 @@ fn admit(
     }
     let look = hop::look(headers);
     framing::check_request(headers, look.plain).map_err(|_| Fault::BadRequest)?;
+    // It has none (RFC 9110, section 9.3.6): an upstream that waits for one would find it in
+    // whatever comes next on the connection.
+    if connect && headers.has(&header::CONTENT_LENGTH) {
+        return Err(Fault::BadRequest);
+    }
     target::normalise(line, headers).map_err(|_| Fault::BadTarget)?;
     Ok(
         match hop::strip_request(

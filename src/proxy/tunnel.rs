@@ -2,6 +2,7 @@
 
 pub mod side;
 
+use std::future::ready;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -73,7 +74,16 @@ async fn relay(caller: Promise, upstream: OnUpgrade, exchange: &mut Exchange) {
             let caller = async { caller.await.map(TokioIo::new) };
             join(caller, upstream, exchange).await;
         }
-        Promise::Http2(caller) => join(caller, upstream, exchange).await,
+        Promise::Http2(caller) => {
+            // Without one the exchange is cancelled, as it is by whatever is dropped amid it.
+            let Ok(caller) = caller.await else { return };
+            let gone = caller.gone();
+            tokio::select! {
+                biased;
+                () = join(ready(Ok::<_, ()>(caller)), upstream, exchange) => {}
+                () = gone => {}
+            }
+        }
     }
 }
 

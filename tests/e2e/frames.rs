@@ -2,7 +2,7 @@
 //! coding or indexing, so that every byte reaches the peer as it is.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::component::PATIENCE;
 
@@ -27,6 +27,17 @@ pub enum Answered {
     GoAway(u32),
     /// By closing the connection.
     Closed,
+}
+
+/// What a peer sends to a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// A request's head, on this stream.
+    Head(u32),
+    /// The stream's reset, with this code.
+    Reset(u32, u32),
+    /// The connection's end, with this code if one was given.
+    End(Option<u32>),
 }
 
 /// A connection on which frames are written as they are.
@@ -86,6 +97,35 @@ impl Frames {
         frames
     }
 
+    /// Accepts a connection, as a component, and says hello.
+    pub fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let mut frames = Self(stream);
+        let mut hello = [0; 24];
+        frames.0.read_exact(&mut hello).expect("a hello");
+        frames.frame(SETTINGS, 0, 0, &[]);
+        frames
+    }
+
+    /// What of interest comes next.
+    pub fn came(&mut self) -> Came {
+        loop {
+            let Some((kind, flags, stream, payload)) = self.next() else {
+                return Came::End(None);
+            };
+            match kind {
+                HEADERS => return Came::Head(stream),
+                RST_STREAM => return Came::Reset(stream, word(&payload)),
+                GOAWAY => return Came::End(payload.get(4..).map(word)),
+                SETTINGS if flags & ACK == 0 => {
+                    self.frame(SETTINGS, ACK, 0, &[]);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Sends a whole request head.
     pub fn head(&mut self, stream: u32, fields: &[Field<'_>], end_stream: bool) -> bool {
         let flags = END_HEADERS | if end_stream { END_STREAM } else { 0 };
@@ -100,6 +140,11 @@ impl Frames {
     /// Goes on with a head.
     pub fn continuation(&mut self, stream: u32, block: &[u8]) -> bool {
         self.frame(CONTINUATION, 0, stream, block)
+    }
+
+    /// Sends bytes of a body.
+    pub fn data(&mut self, stream: u32, bytes: &[u8]) -> bool {
+        self.frame(DATA, 0, stream, bytes)
     }
 
     /// Sends a body's last frame.

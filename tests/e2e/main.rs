@@ -36,6 +36,7 @@ mod expect;
 mod explain;
 mod forwarded;
 mod grpc;
+mod http2_faults;
 mod keep;
 mod limits;
 mod metrics_names;

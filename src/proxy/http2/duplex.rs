@@ -1,7 +1,10 @@
 //! A stream as bytes both ways: what CONNECT makes of it (RFC 9113, section 8.5).
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
@@ -11,18 +14,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes both ways over one stream; END_STREAM is the end of a direction.
 pub struct Duplex {
     receive: RecvStream,
-    send: SendStream<Bytes>,
+    /// Shared with who waits for its reset.
+    send: Rc<RefCell<SendStream<Bytes>>>,
     read: Bytes,
 }
 
 impl Duplex {
     /// Over the halves of a stream whose heads were exchanged.
-    pub const fn new(receive: RecvStream, send: SendStream<Bytes>) -> Self {
+    pub fn new(receive: RecvStream, send: SendStream<Bytes>) -> Self {
         Self {
             receive,
-            send,
+            send: Rc::new(RefCell::new(send)),
             read: Bytes::new(),
         }
+    }
+
+    /// Resolves when the peer has reset the stream, or the connection has ended: a peer that has
+    /// ended its direction before isn't read any more. To be awaited in the task that writes.
+    pub fn gone(&self) -> impl Future<Output = ()> + use<> {
+        let send = Rc::clone(&self.send);
+        poll_fn(move |cx| send.borrow_mut().poll_reset(cx).map(|_| ()))
     }
 }
 
@@ -65,7 +76,7 @@ impl AsyncWrite for Duplex {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let send = &mut self.get_mut().send;
+        let mut send = self.send.borrow_mut();
         send.reserve_capacity(bytes.len());
         while send.capacity() == 0 {
             match ready!(send.poll_capacity(cx)) {
@@ -86,7 +97,7 @@ impl AsyncWrite for Duplex {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = self.get_mut().send.send_data(Bytes::new(), true);
+        let ended = self.send.borrow_mut().send_data(Bytes::new(), true);
         Poll::Ready(ended.map_err(|error| broken(&error)))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use h2::client::ResponseFuture;
 use http::request::Parts;
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::client::conn::TrySendError;
 use tokio::task::AbortHandle;
@@ -149,7 +149,12 @@ impl Attempt {
                         replay.tape = Some(tape);
                     }
                     let counters = route.upstream.dialer.counters();
-                    Sending(Some(local::abortable(counters, Pump::new(body, stream))))
+                    let place = slot.upload();
+                    let pump = async move {
+                        Pump::new(body, stream).await;
+                        drop(place);
+                    };
+                    Sending(Some(local::abortable(counters, pump)))
                 });
                 (Sent::Http2(answer, sending), Lease::Http2 { _slot: slot })
             }
@@ -226,8 +231,11 @@ impl Sent {
             }
             Self::Http2(sent, sending) => {
                 // Asked first: what isn't asked for before the answer is lost.
-                if interim && let Some(Ok(head)) = ready!(sent.poll_informational(cx)) {
-                    return Poll::Ready(Arrived::Interim(head));
+                while interim && let Some(Ok(head)) = ready!(sent.poll_informational(cx)) {
+                    // HTTP/2 knows no switch of protocols (RFC 9113, section 8.6).
+                    if head.status() != StatusCode::SWITCHING_PROTOCOLS {
+                        return Poll::Ready(Arrived::Interim(head));
+                    }
                 }
                 Pin::new(sent).poll(cx).map(|answered| match answered {
                     Ok(response) => {

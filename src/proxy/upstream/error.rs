@@ -28,8 +28,9 @@ impl EngineError {
     /// What it says of the upstream.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Http2(error) if error.is_reset() => Fault::StreamReset,
+            // Also if it is for us to reset the stream for it.
             Self::Http2(error) if error.is_library() => Fault::Protocol,
+            Self::Http2(error) if error.is_reset() => Fault::StreamReset,
             Self::Http2(error) if error.get_io().is_some_and(connect::is_tls) => Fault::Tls,
             Self::Http2(_) => Fault::ConnectionClosed,
             Self::Http1(error) if error.is_parse() => Fault::Protocol,
@@ -38,11 +39,12 @@ impl EngineError {
         }
     }
 
-    /// The code given with it (RFC 9113, section 7).
+    /// The code the peer gave with it (RFC 9113, section 7). The code the engine here has for a
+    /// peer's fault isn't one: told to the other side, it would be put down to that.
     pub fn reason(&self) -> Option<h2::Reason> {
         match self {
-            Self::Http1(_) => None,
-            Self::Http2(error) => error.reason(),
+            Self::Http2(error) if error.is_remote() => error.reason(),
+            _ => None,
         }
     }
 
@@ -79,7 +81,7 @@ impl EngineError {
     /// caller may send it again, which is not possible here once a body has been relayed.
     pub fn reset_code(&self) -> Option<h2::Reason> {
         match self {
-            Self::Http2(error) if error.is_reset() => error.reason(),
+            Self::Http2(error) if error.is_reset() && error.is_remote() => error.reason(),
             _ => self
                 .unprocessed(false)
                 .then_some(h2::Reason::REFUSED_STREAM),

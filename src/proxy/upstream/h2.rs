@@ -88,6 +88,15 @@ pub struct Slot {
     sender: SendRequest<Bytes>,
     /// Whether the connection has carried a request before.
     pub reused: bool,
+    /// Held by the request's body, too, while that is on its way.
+    shared: Option<Rc<()>>,
+}
+
+/// The place of a stream whose answer may end before the request's body does: whichever ends
+/// last frees it.
+pub struct Upload {
+    connection: Rc<Connection>,
+    shared: Rc<()>,
 }
 
 impl Slot {
@@ -102,12 +111,31 @@ impl Slot {
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         self.sender.send_request(head, ends)
     }
+
+    /// The same place, for the request's body to hold.
+    pub fn upload(&mut self) -> Upload {
+        let shared = self.shared.get_or_insert_default();
+        Upload {
+            connection: Rc::clone(&self.connection),
+            shared: Rc::clone(shared),
+        }
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let streams = &self.connection.streams;
-        streams.set(streams.get() - 1);
+        let last = |shared| Rc::strong_count(shared) == 1;
+        if self.shared.as_ref().is_none_or(last) {
+            self.connection.ended();
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.shared) == 1 {
+            self.connection.ended();
+        }
     }
 }
 
@@ -210,6 +238,9 @@ impl Pool {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(self.dialer.head_limits().bytes_u32())
+            // Frames that come late for a cancelled stream are counted as faults for a connection's
+            // whole life: callers that cancel must not end it for those that don't.
+            .max_local_error_reset_streams(None)
             .enable_push(false)
             .handshake(io)
             .await
@@ -265,7 +296,13 @@ impl Connection {
             connection: Rc::clone(self),
             sender,
             reused: self.used.replace(true),
+            shared: None,
         })
+    }
+
+    /// A stream has.
+    fn ended(&self) {
+        self.streams.set(self.streams.get() - 1);
     }
 
     /// Resolves when the upstream's SETTINGS have come, or nothing can come any more.
