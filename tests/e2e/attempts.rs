@@ -147,6 +147,8 @@ fn each_attempt_over_http1_is_a_span_of_its_own() {
     let mut caller = Wire::connect(proxy.at(0));
     ask(&mut caller, "/first");
     ask(&mut caller, "/second");
+    // An answer reaches its caller a moment before its request is counted, and recorded after that.
+    streams::run(streams::until(|| proxy.export().recorded() == 3));
     let measured = Scrape::of(proxy.health()).matching(
         "http_client_request_duration_seconds_count",
         "listener",
