@@ -210,16 +210,9 @@ impl<'a> Scene<'a> {
     fn rehearse(&self, seed: [u8; 32], key: [u8; 16]) -> Rehearsed {
         let sampling = &self.config.sampling;
         let key = sampling.fleet_key.unwrap_or(key);
-        let plan = Plan {
-            listen: self.listener.listen.clone(),
-            proxy: self.listener.proxy.clone(),
-            // Nothing is said to anybody.
-            tls: None,
-            upstream_tls: None,
-            clients: self.clients.clone(),
-            sampler: Arc::new(Sampler::new(sampling, key)),
-            access_log: Default::default(),
-        };
+        let Listener { listen, proxy, .. } = self.listener;
+        let mut plan = Plan::unconnected(listen, proxy, Sampler::new(sampling, key));
+        plan.clients.clone_from(&self.clients);
         let caller = self.caller();
         let records = !self.config.export.sinks.is_empty();
         let rehearsal = Rehearsal::new(&plan, caller, self.http2, seed, records);

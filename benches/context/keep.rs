@@ -3,14 +3,10 @@
 
 use std::hint::black_box;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, Uri, Version};
-use tracegate::access_log;
 use tracegate::config::{self, FileText, Source, Strictness};
-use tracegate::export::ring::Producer;
-use tracegate::lifecycle::Drain;
 use tracegate::metrics::Registry;
 use tracegate::proxy::caller::Caller;
 use tracegate::proxy::connection::Connection;
@@ -19,7 +15,7 @@ use tracegate::proxy::head::Line;
 use tracegate::proxy::listener::{Plan, Slot};
 use tracegate::proxy::pipeline;
 use tracegate::proxy::relay::fields::Fields;
-use tracegate::proxy::worker::{Admission, Guards, Worker};
+use tracegate::proxy::worker::Worker;
 use tracegate::sample::sampler::Sampler;
 use tracegate::span::record::Outcome;
 
@@ -55,25 +51,15 @@ impl Pipeline {
         let loaded = config::load(&source, Strictness::Check);
         let config = loaded.unwrap_or_else(|faults| panic!("{faults}")).config;
         let listener = &config.listeners[0];
-        let plan = Plan {
-            listen: listener.listen.clone(),
-            proxy: listener.proxy.clone(),
-            tls: None,
-            clients: None,
-            upstream_tls: None,
-            sampler: Arc::new(Sampler::new(&config.sampling, [7; 16])),
-            access_log: access_log::Mode::Off,
-        };
+        let sampler = Sampler::new(&config.sampling, [7; 16]);
+        let plan = Plan::unconnected(&listener.listen, &listener.proxy, sampler);
         let registry = Registry::new(&[("public".into(), listener.proxy.direction)], 1);
         let counters = registry.shard(0).listener(0);
-        let (ring, log) = (Producer::unread(true), access_log::Producer::unread());
-        let worker = Rc::new(Worker::new([7; 32], Instant::now(), ring, log));
-        let admission = Admission::new(Vec::new());
-        let guards = Guards::new(Drain::new().token(), admission, counters.connection());
+        let worker = Rc::new(Worker::unread([7; 32], true));
         let slot = Slot::new(&plan, &counters);
         let caller = Caller::known(Some([127, 0, 0, 1].into()), None, Vec::new());
         Self {
-            connection: Connection::unconnected(worker, slot, caller, (false, false), guards),
+            connection: Connection::unconnected(worker, slot, caller, (false, false)),
             method: Method::GET,
             uri: Uri::from_static("/api/v1/namespaces/default/pods?limit=500"),
             fields: Fields::default(),

@@ -1,8 +1,6 @@
 //! What else there is to say of a request: what is dropped though its caller is trusted, and what
 //! depends on what isn't known yet.
 
-use http::HeaderName;
-
 use super::Scene;
 use crate::config::Config;
 use crate::context::baggage;
@@ -10,7 +8,7 @@ use crate::context::extract::Inbound;
 use crate::context::formats::Format;
 use crate::context::tracestate::TraceState;
 use crate::context::trust::Trust;
-use crate::proxy::correlation::fields::LONGEST_VALUE;
+use crate::proxy::correlation::fields::single;
 use crate::proxy::judged::Judged;
 use crate::proxy::rehearsal::Rehearsed;
 use crate::proxy::settings::{Propagate, UpstreamProtocol};
@@ -75,14 +73,9 @@ fn kept(config: &Config, judged: Option<&Judged>) -> Option<String> {
 /// To which other request this one may belong, by a field both carry.
 fn correlated(scene: &Scene<'_>, judged: Option<&Judged>) -> Option<String> {
     let settings = &scene.listener.proxy;
-    let joins = |name: &&HeaderName| {
-        let mut values = scene.head.headers.get_all(*name).iter();
-        let (first, second) = (values.next(), values.next());
-        let value = first.filter(|_| second.is_none());
-        value.is_some_and(|value| (1..=LONGEST_VALUE).contains(&value.len()))
-    };
-    let mut names = settings.correlate_by.iter().filter(joins);
-    let name = names.next()?.as_str();
+    let headers = &scene.head.headers;
+    let mut names = settings.correlate_by.iter();
+    let name = names.find(|name| single(name, headers).is_some())?.as_str();
     if settings.direction == Direction::Ingress {
         return Some(format!(
             "until it ends, egress requests with the same {name} and no context belong to it \

@@ -6,16 +6,11 @@ use crate::sample::decision::Parent;
 use crate::sample::settings::{Action, RatioRule, Settings};
 
 /// The randomness that decides, where it is known before the request comes.
-pub fn randomness(
-    settings: &Settings,
-    judged: &Judged,
-    decided: &Decided,
-    parent: Parent,
-) -> Option<U56> {
+pub fn randomness(settings: &Settings, judged: &Judged, decided: &Decided) -> Option<U56> {
     if settings.ratio_rule != RatioRule::Consistent {
         return None;
     }
-    match parent {
+    match decided.parent {
         Parent::Root { trace_id } => judged.trusted.map(|_| U56::of_trace_id(trace_id)),
         Parent::Ids { .. } => decided
             .decision

@@ -161,14 +161,14 @@ fn sampling(settings: &Settings, judged: &Judged) -> Option<Sampling> {
         Some(index) => format!("tracing.rules[{index}]"),
         None => "tracing.samplingRatePerMillion".to_owned(),
     };
-    let by = match (decided.decision.reason, decided.parent) {
-        (Reason::Dropped(_), _) => By::Dropped,
-        (Reason::Parent | Reason::TrustedCap, _) => By::Parent,
-        (_, parent) => {
+    let by = match decided.decision.reason {
+        Reason::Dropped(_) => By::Dropped,
+        Reason::Parent | Reason::TrustedCap => By::Parent,
+        _ => {
             let rate = chance::rate(settings, decided.rule)?;
             let luck = chance::luck(settings, judged);
             let threshold = Threshold::of(rate).map(Threshold::get);
-            let randomness = rates::randomness(settings, judged, &decided, parent);
+            let randomness = rates::randomness(settings, judged, &decided);
             By::Rate {
                 per_million: rate.get(),
                 ratio_rule: settings.ratio_rule,

@@ -22,8 +22,8 @@ use super::listener::{Listener, Slot};
 use super::relay::{self, Relay};
 use super::service::{self, Asked};
 use super::witness::Witnessed;
-use super::worker::{Guards, Worker};
-use crate::lifecycle::Wait;
+use super::worker::{Admission, Guards, Worker};
+use crate::lifecycle::{Drain, Wait};
 use crate::listen::accept::{Accepted, Socket};
 use crate::listen::handshake::{self, Established, Refused};
 use crate::listen::settings::Limits;
@@ -66,8 +66,9 @@ impl Connection {
         slot: Rc<Slot>,
         caller: Caller,
         (tls, http2): (bool, bool),
-        guards: Guards,
     ) -> Self {
+        let gauge = slot.counters().connection();
+        let guards = Guards::new(Drain::new().token(), Admission::new(Vec::new()), gauge);
         Self {
             worker,
             slot,

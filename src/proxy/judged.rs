@@ -2,6 +2,7 @@
 //! whoever observes a request.
 
 use crate::context::extract::{Context, Inbound};
+use crate::context::ids::{Flags, SpanId, TraceId};
 use crate::context::traceparent::TraceParent;
 use crate::context::trust::Verdict;
 use crate::sample::decision::{Decision, Parent};
@@ -18,6 +19,17 @@ pub struct Judged {
     pub trusted: Option<Context>,
     /// The sampler's part; `None` if the sampler wasn't asked: an orphan that passes.
     pub decided: Option<Decided>,
+}
+
+impl Judged {
+    /// Whose child the span is, and what it restarts: at most one of them.
+    pub fn origin(&self) -> (Option<SpanId>, Option<(TraceId, SpanId, Flags)>) {
+        let parent = self.trusted.map(|context| context.parent.parent_id);
+        let left = self.inbound.valid().filter(|_| parent.is_none());
+        let left = left.map(|context| context.parent);
+        let link = left.map(|old| (old.trace_id, old.parent_id, old.flags));
+        (parent, link)
+    }
 }
 
 /// What the sampler was asked and said, and what followed.

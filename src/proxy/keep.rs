@@ -17,7 +17,7 @@ use super::capture::{self, AUDIT_ID};
 use super::connection::Connection;
 use super::describe::{self, Asked, Ends, visible};
 use super::head::{Head, Line};
-use super::judged::Judged;
+use super::judged::{Decided, Judged};
 use super::listener::Listener;
 use super::trace::TRACESTATE;
 use super::worker::Worker;
@@ -56,21 +56,20 @@ pub struct Unsampled {
 }
 
 impl Unsampled {
-    /// Of a request with this `parent` and no `tracestate`; `outgoing` is what goes on.
-    pub fn of(judged: &Judged, parent: Parent, outgoing: Option<&TraceParent>, ot: Ot) -> Self {
+    /// Of a request that was decided so; `continues`: its `tracestate`, too.
+    pub fn of(judged: &Judged, decided: &Decided, continues: bool) -> Self {
         let (Parent::Root { trace_id } | Parent::Ids { trace_id } | Parent::Full { trace_id, .. }) =
-            parent;
-        let trusted = judged.trusted.map(|context| context.parent);
-        let dropped = judged.inbound.valid().filter(|_| trusted.is_none());
-        let dropped = dropped.map(|context| context.parent);
+            decided.parent;
+        let outgoing = decided.outgoing;
+        let (parent, link) = judged.origin();
         Self {
             trace_id,
             span_id: outgoing.map(|on| on.parent_id),
             flags: outgoing.map_or(Flags::RANDOM, |on| on.flags),
-            parent: trusted.map(|parent| parent.parent_id),
-            link: dropped.map(|old| (old.trace_id, old.parent_id, old.flags)),
-            rv: ot.rv,
-            continues: false,
+            parent,
+            link,
+            rv: decided.decision.ot.rv,
+            continues,
         }
     }
 }

@@ -35,6 +35,25 @@ pub struct Plan {
     pub access_log: Mode,
 }
 
+impl Plan {
+    /// Without TLS and log: of a listener nobody connects to.
+    pub fn unconnected(
+        listen: &listen::settings::Settings,
+        proxy: &Settings,
+        sampler: Sampler,
+    ) -> Self {
+        Self {
+            listen: listen.clone(),
+            proxy: proxy.clone(),
+            tls: None,
+            clients: None,
+            upstream_tls: None,
+            sampler: Arc::new(sampler),
+            access_log: Mode::Off,
+        }
+    }
+}
+
 /// A plan put to work on one worker.
 pub struct Listener {
     /// The socket's side.

@@ -14,13 +14,10 @@ use super::exchange::Exchange;
 use super::head::Line;
 use super::judged::Judged;
 use super::listener::{Listener, Plan, Slot};
-use super::pipeline::{self, Wanted};
+use super::pipeline;
 use super::settings::UpstreamProtocol;
 use super::target;
-use super::worker::{Admission, Guards, Worker};
-use crate::access_log;
-use crate::export::ring::Producer;
-use crate::lifecycle::Drain;
+use super::worker::Worker;
 use crate::metrics::Registry;
 use crate::span::record::{Fault, Record};
 
@@ -38,8 +35,6 @@ pub struct Rehearsed {
     pub judged: Option<Judged>,
     /// Why it isn't forwarded.
     pub refused: Option<Fault>,
-    /// Whether it asks for a tunnel.
-    pub tunnel: bool,
     /// The span's record as it begins, if there is a span.
     pub record: Option<Record>,
 }
@@ -50,15 +45,12 @@ impl Rehearsal {
         let name = Arc::clone(&plan.proxy.name);
         let registry = Registry::new(&[(name, plan.proxy.direction)], 1);
         let counters = registry.shard(0).listener(0);
-        let (ring, log) = (Producer::unread(records), access_log::Producer::unread());
-        let worker = Rc::new(Worker::new(seed, Instant::now(), ring, log));
-        let admission = Admission::new(Vec::new());
-        let guards = Guards::new(Drain::new().token(), admission, counters.connection());
+        let worker = Rc::new(Worker::unread(seed, records));
         let slot = Slot::new(plan, &counters);
         let listener = slot.current();
         let spoken = (plan.listen.tls.is_some(), http2);
         Self {
-            connection: Connection::unconnected(worker, slot, caller, spoken, guards),
+            connection: Connection::unconnected(worker, slot, caller, spoken),
             listener,
         }
     }
@@ -77,18 +69,14 @@ impl Rehearsal {
             });
         let mut record = None;
         exchange.record(|begun| record = Some(begun.clone()));
-        let (refused, tunnel) = match passed {
-            Ok((wanted, _)) => (
-                self.address(&mut head).err(),
-                !matches!(wanted, Wanted::Response),
-            ),
-            Err(fault) => (Some(fault), false),
+        let refused = match passed {
+            Ok(_) => self.address(&mut head).err(),
+            Err(fault) => Some(fault),
         };
         Rehearsed {
             head,
             judged,
             refused,
-            tunnel,
             record,
         }
     }

@@ -34,7 +34,7 @@ use crate::metrics::labels::Decision as Counted;
 use crate::sample::decision::{Decision, Parent, Reason};
 use crate::sample::rules::RequestView;
 use crate::sample::settings::UnsampledRoot;
-use crate::span::record::{Direction, Record, text};
+use crate::span::record::{Direction, text};
 
 /// `tracestate`
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -123,18 +123,14 @@ pub fn judge(
     }
     if let Some(span) = recorded {
         let mut record = describe::begin(connection, listener, line, headers, span, start);
+        (record.parent, record.link) = judged.origin();
         record.tracestate = tracestate;
-        exchange.sampled(descend(record, &judged, listener), listener);
+        if decided.decision.reason == Reason::Parent {
+            record.capped = listener.sampler.take_refused();
+        }
+        exchange.sampled(record, listener);
     } else if keep::is_wanted(&connection.worker, listener, &decided.decision) {
-        let unsampled = Unsampled {
-            continues,
-            ..Unsampled::of(
-                &judged,
-                decided.parent,
-                outgoing.as_ref(),
-                decided.decision.ot,
-            )
-        };
+        let unsampled = Unsampled::of(&judged, &decided, continues);
         exchange.hold(Held::remember(connection, line, headers, unsampled));
     }
     traced
@@ -210,20 +206,6 @@ fn decide(
         outgoing,
     };
     (decided, change, state.is_some())
-}
-
-/// Says on a record whose child the span is, or what it restarts.
-fn descend(mut record: Box<Record>, judged: &Judged, listener: &Listener) -> Box<Record> {
-    let trusted = judged.trusted.map(|context| context.parent);
-    record.parent = trusted.map(|parent| parent.parent_id);
-    let left = judged.inbound.valid().filter(|_| trusted.is_none());
-    record.link =
-        left.map(|Context { parent, .. }| (parent.trace_id, parent.parent_id, parent.flags));
-    let reason = judged.decided.map(|decided| decided.decision.reason);
-    if reason == Some(Reason::Parent) {
-        record.capped = listener.sampler.take_refused();
-    }
-    record
 }
 
 /// The `tracestate` that may be continued: a trusted caller's, beside the `traceparent` that is.

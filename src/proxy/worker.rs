@@ -160,6 +160,12 @@ impl Worker {
         }
     }
 
+    /// A worker nobody reads from, on the thread that calls; `records`: it makes them all the same.
+    pub fn unread(seed: [u8; 32], records: bool) -> Self {
+        let (ring, log) = (Producer::unread(records), access_log::Producer::unread());
+        Self::new(seed, Instant::now(), ring, log)
+    }
+
     /// Whether anybody reads records.
     pub const fn records(&self) -> bool {
         self.records

@@ -5,9 +5,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Response};
 
 use super::frames::{Answered, Came, Field, Frames};
+use super::http2_relay::connect;
 use super::proxy::{self, Proxy};
 use super::receiver::{Receiver, Speaks, attribute};
 use super::streams::{self, Upstream, soon};
@@ -208,14 +209,6 @@ fn a_connect_that_announces_a_body_is_refused_like_over_http1() {
         assert_eq!(soon(response).await.expect("an answer").status(), 204);
     });
     component.join();
-}
-
-fn connect() -> Request<()> {
-    Request::builder()
-        .method(Method::CONNECT)
-        .uri("example.com:443")
-        .body(())
-        .expect("a request")
 }
 
 #[test]

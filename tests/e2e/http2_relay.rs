@@ -132,7 +132,8 @@ fn an_upstream_of_http2_hears_what_the_caller_expects_and_says_when_to_go_on() {
     });
 }
 
-fn connect() -> Request<()> {
+/// CONNECT to some authority.
+pub fn connect() -> Request<()> {
     Request::builder()
         .method(Method::CONNECT)
         .uri("example.com:443")

@@ -61,19 +61,24 @@ pub fn find(
 ) -> Option<Found> {
     let mut asked = None;
     for name in fields {
-        let mut lines = headers.lines(name);
-        let (Some(value), None) = (lines.next(), lines.next()) else {
+        let Some(value) = single(name, headers) else {
             continue;
         };
-        if !counts(value) {
-            continue;
-        }
         match correlation.find(name, value) {
             Found::Nothing => asked = Some(Found::Nothing),
             known => return Some(known),
         }
     }
     asked
+}
+
+/// The value by which a request is found: of a field that came once.
+pub fn single<'a>(name: &HeaderName, headers: &'a impl Head) -> Option<&'a [u8]> {
+    let mut lines = headers.lines(name);
+    match (lines.next(), lines.next()) {
+        (Some(value), None) => Some(value).filter(|value| counts(value)),
+        _ => None,
+    }
 }
 
 /// Whether a value says anything, and isn't longer than an identifier ever is.

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
-use tracegate::access_log::{self, Mode};
 use tracegate::config::{self, FileText, Source, Strictness};
-use tracegate::export::ring::Producer;
-use tracegate::lifecycle::Drain;
 use tracegate::metrics::{Format, Registry};
 use tracegate::proxy::caller::Caller;
 use tracegate::proxy::connection::Connection;
@@ -18,7 +15,7 @@ use tracegate::proxy::exchange::Exchange;
 use tracegate::proxy::head::Line;
 use tracegate::proxy::listener::{Plan, Slot};
 use tracegate::proxy::pipeline;
-use tracegate::proxy::worker::{Admission, Guards, Worker};
+use tracegate::proxy::worker::Worker;
 use tracegate::sample::sampler::Sampler;
 
 use super::DEFAULT;
@@ -40,14 +37,9 @@ fn requests_that_find_no_place_are_counted_and_served() {
     let config = config::load(&source, Strictness::Check)
         .expect("valid")
         .config;
-    let plans = config.listeners.iter().map(|listener| Plan {
-        listen: listener.listen.clone(),
-        proxy: listener.proxy.clone(),
-        tls: None,
-        clients: None,
-        upstream_tls: None,
-        sampler: Arc::new(Sampler::new(&config.sampling, [7; 16])),
-        access_log: Mode::Off,
+    let plans = config.listeners.iter().map(|listener| {
+        let sampler = Sampler::new(&config.sampling, [7; 16]);
+        Plan::unconnected(&listener.listen, &listener.proxy, sampler)
     });
     let names = config.listeners.iter();
     let names: Vec<_> = names
@@ -55,8 +47,7 @@ fn requests_that_find_no_place_are_counted_and_served() {
         .collect();
     let registry = Registry::new(&names, 1);
     let table = Arc::new(Table::new([7; 16]));
-    let (ring, log) = (Producer::unread(true), access_log::Producer::unread());
-    let worker = Worker::new([7; 32], Instant::now(), ring, log);
+    let worker = Worker::unread([7; 32], true);
     let worker = Rc::new(worker.beside(Arc::clone(&table)));
     let slots: Vec<_> = plans
         .enumerate()
@@ -65,14 +56,9 @@ fn requests_that_find_no_place_are_counted_and_served() {
     // The request, still open, and the trace it belongs to.
     let serve = |listener: usize, value: &str| {
         let counters = slots[listener].counters();
-        let guards = Guards::new(
-            Drain::new().token(),
-            Admission::new(Vec::new()),
-            counters.connection(),
-        );
         let caller = Caller::known(None, None, Vec::new());
         let (worker, slot) = (Rc::clone(&worker), Rc::clone(&slots[listener]));
-        let connection = Connection::unconnected(worker, slot, caller, (false, false), guards);
+        let connection = Connection::unconnected(worker, slot, caller, (false, false));
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("a"));
         headers.insert("x-request-id", value.parse().expect("a value"));

@@ -1,18 +1,14 @@
 //! Generated policies and requests: the answer and the pipeline agree.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, TestCaseError, TestRunner};
 use serde_json::Value;
-use tracegate::access_log;
 use tracegate::config::Config;
 use tracegate::explain::{self, From, Question};
-use tracegate::export::ring::Producer;
-use tracegate::lifecycle::Drain;
 use tracegate::metrics::Registry;
 use tracegate::proxy::caller::Caller;
 use tracegate::proxy::connection::Connection;
@@ -21,7 +17,7 @@ use tracegate::proxy::head::Line;
 use tracegate::proxy::listener::{Plan, Slot};
 use tracegate::proxy::pipeline;
 use tracegate::proxy::refuse;
-use tracegate::proxy::worker::{Admission, Guards, Worker};
+use tracegate::proxy::worker::Worker;
 use tracegate::sample::sampler::Sampler;
 
 use super::{PARENT, TRACE, is_outcome, load};
@@ -205,28 +201,18 @@ impl Live {
     fn start(config: &Config, seed: u8) -> Self {
         let listener = &config.listeners[0];
         let key = config.sampling.fleet_key.unwrap_or([seed; 16]);
-        let plan = Plan {
-            listen: listener.listen.clone(),
-            proxy: listener.proxy.clone(),
-            tls: None,
-            clients: None,
-            upstream_tls: None,
-            sampler: Arc::new(Sampler::new(&config.sampling, key)),
-            access_log: access_log::Mode::Off,
-        };
+        let sampler = Sampler::new(&config.sampling, key);
+        let plan = Plan::unconnected(&listener.listen, &listener.proxy, sampler);
         let registry = Registry::new(&[("a".into(), listener.proxy.direction)], 1);
         let counters = registry.shard(0).listener(0);
-        let ring = Producer::unread(!config.export.sinks.is_empty());
-        let log = access_log::Producer::unread();
-        let worker = Rc::new(Worker::new([seed; 32], Instant::now(), ring, log));
+        let records = !config.export.sinks.is_empty();
+        let worker = Rc::new(Worker::unread([seed; 32], records));
         let slot = Slot::new(&plan, &counters);
         let connection = |http2| {
-            let admission = Admission::new(Vec::new());
-            let guards = Guards::new(Drain::new().token(), admission, counters.connection());
             let local = "127.0.0.1".parse().ok();
             let caller = Caller::known(local, None, Vec::new());
             let (worker, slot) = (Rc::clone(&worker), Rc::clone(&slot));
-            Connection::unconnected(worker, slot, caller, (false, http2), guards)
+            Connection::unconnected(worker, slot, caller, (false, http2))
         };
         Self {
             connections: [connection(false), connection(true)],

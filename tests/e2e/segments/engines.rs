@@ -35,11 +35,8 @@ fn assert_watch(receiver: &Receiver) {
     assert_eq!(attribute(&last.attributes, "tracegate.cancelled"), None);
 }
 
-#[test]
-fn a_watch_over_http2_is_seen_in_segments() {
-    let (receiver, go) = (Receiver::start(Speaks::Grpc), Arc::new(Notify::new()));
-    let upstream = watched(Arc::clone(&go));
-    let proxy = Proxy::start(&yaml(&upstream.url(), &receiver, ""));
+/// A watch of a caller of HTTP/2, which ends when it is let `go` after two spans; what came of it.
+fn watch_over_http2(proxy: &Proxy, go: impl FnOnce()) -> Vec<u8> {
     streams::run(async {
         let (mut caller, _ended) = streams::connect(proxy.at(0)).await;
         let mut request = streams::request(Method::GET, proxy.at(0), "/watch");
@@ -49,10 +46,18 @@ fn a_watch_over_http2_is_seen_in_segments() {
         let (response, _) = caller.send_request(request, true).expect("sent");
         let mut body = soon(response).await.expect("an answer").into_body();
         soon(streams::until(|| proxy.export().recorded() >= 2)).await;
-        go.notify_one();
-        let (bytes, _) = soon(streams::collect(&mut body)).await.expect("a body");
-        assert_eq!(bytes, b"begunend");
-    });
+        go();
+        soon(streams::collect(&mut body)).await.expect("a body").0
+    })
+}
+
+#[test]
+fn a_watch_over_http2_is_seen_in_segments() {
+    let (receiver, go) = (Receiver::start(Speaks::Grpc), Arc::new(Notify::new()));
+    let upstream = watched(Arc::clone(&go));
+    let proxy = Proxy::start(&yaml(&upstream.url(), &receiver, ""));
+    let bytes = watch_over_http2(&proxy, || go.notify_one());
+    assert_eq!(bytes, b"begunend");
     proxy.stop();
     assert_watch(&receiver);
 }
@@ -89,19 +94,8 @@ fn a_watch_from_http2_to_http1_is_seen_in_segments() {
     });
     let url = format!("{}\", protocol: \"http1", component.url());
     let proxy = Proxy::start(&yaml(&url, &receiver, ""));
-    streams::run(async {
-        let (mut caller, _ended) = streams::connect(proxy.at(0)).await;
-        let mut request = streams::request(Method::GET, proxy.at(0), "/watch");
-        let context = format!("00-{TRACE}-{PARENT}-01");
-        let context = HeaderValue::from_str(&context).expect("a value");
-        request.headers_mut().insert("traceparent", context);
-        let (response, _) = caller.send_request(request, true).expect("sent");
-        let mut body = soon(response).await.expect("an answer").into_body();
-        soon(streams::until(|| proxy.export().recorded() >= 2)).await;
-        go.send(()).expect("the component waits");
-        let (bytes, _) = soon(streams::collect(&mut body)).await.expect("a body");
-        assert_eq!(bytes, b"end");
-    });
+    let bytes = watch_over_http2(&proxy, || go.send(()).expect("the component waits"));
+    assert_eq!(bytes, b"end");
     proxy.stop();
     assert_watch(&receiver);
 }
