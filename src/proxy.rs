@@ -4,6 +4,7 @@ pub mod activity;
 pub mod body;
 pub mod caller;
 pub mod capture;
+pub mod clock;
 pub mod connection;
 pub mod correlation;
 pub mod describe;

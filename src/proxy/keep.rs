@@ -14,6 +14,7 @@ use http::{Version, header};
 
 use self::texts::{Piece, SLACK, Texts};
 use super::capture::{self, AUDIT_ID};
+use super::clock::Tick;
 use super::connection::Connection;
 use super::describe::{self, Asked, Ends, visible};
 use super::head::{Head, Line};
@@ -124,7 +125,8 @@ pub struct Held {
     texts: Texts,
     captured: Vec<(Side, usize, Piece)>,
     audit_id: Option<Piece>,
-    headers: Option<Instant>,
+    /// The last tick before the response's head.
+    headers: Option<Tick>,
     /// Attempts beyond the first.
     pub resends: u8,
     /// Whether the connection became a tunnel.
@@ -170,7 +172,7 @@ impl Held {
     pub fn answered(&mut self, headers: &impl Head) {
         let keep = self.listener.as_ref().and_then(|l| l.sampler.keep());
         if keep.is_some_and(Keep::is_timed) {
-            self.headers = Some(Instant::now());
+            self.headers = Some(Tick::last());
         }
         self.trailers(headers);
     }
@@ -193,7 +195,7 @@ impl Held {
     ) -> Option<Box<Record>> {
         let kept = self.verdict(worker, &call.ended, start, now);
         let record = kept.and_then(|kept| {
-            let mut record = self.record(worker, call, start)?;
+            let mut record = self.record(worker, call, start, now)?;
             record.kept = Some(kept.as_str());
             record.end = now;
             Some(record)
@@ -211,8 +213,12 @@ impl Held {
     ) -> Option<Kept> {
         let listener = self.listener.as_ref()?;
         let keep = listener.sampler.keep()?;
-        let waited = self.headers.unwrap_or(now).saturating_duration_since(start);
-        let kept = keep.judge(ended.error().is_some(), waited)?;
+        let whole = now.saturating_duration_since(start);
+        let waited = || {
+            self.headed(worker, start, now)
+                .saturating_duration_since(start)
+        };
+        let kept = keep.judge(ended.error().is_some(), whole, waited)?;
         let admitted = keep.admit(worker.nanos(now));
         listener.counters.kept(match kept {
             _ if !admitted => Counted::Capped,
@@ -222,8 +228,20 @@ impl Held {
         admitted.then_some(kept)
     }
 
+    /// When the response's head came; `now` if none did. A tick may be from before the request.
+    fn headed(&self, worker: &Worker, start: Instant, now: Instant) -> Instant {
+        let tick = self.headers.map(|tick| worker.clock.moment(tick));
+        tick.map_or(now, |tick| tick.clamp(start, now.max(start)))
+    }
+
     /// The record this request would have had from its beginning.
-    fn record(&self, worker: &Worker, call: &Call, start: Instant) -> Option<Box<Record>> {
+    fn record(
+        &self,
+        worker: &Worker,
+        call: &Call,
+        start: Instant,
+        now: Instant,
+    ) -> Option<Box<Record>> {
         let (listener, unsampled) = (self.listener.as_ref()?, self.unsampled?);
         let ended = &call.ended;
         let settings = &listener.settings;
@@ -238,7 +256,7 @@ impl Held {
         record.parent = unsampled.parent;
         record.link = unsampled.link;
         record.tracestate = self.tracestate(unsampled.rv);
-        record.headers = self.headers;
+        record.headers = self.headers.map(|_| self.headed(worker, start, now));
         record.status = ended.status;
         record.grpc_status = ended.grpc_status;
         record.outcome = ended.outcome;

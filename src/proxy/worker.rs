@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
+use super::clock::Clock;
 use super::connection;
 use super::correlation;
 use super::correlation::held::Correlation;
@@ -120,6 +121,8 @@ pub struct Handle {
 pub struct Worker {
     /// Time zero of the sampler's clock.
     epoch: Instant,
+    /// What ticks are moments of.
+    pub clock: Clock,
     /// New ids.
     pub ids: RefCell<IdGenerator>,
     /// Header values made here.
@@ -140,6 +143,7 @@ impl Worker {
     pub fn new(seed: [u8; 32], epoch: Instant, ring: Producer, log: access_log::Producer) -> Self {
         Self {
             epoch,
+            clock: Clock::default(),
             ids: RefCell::new(IdGenerator::new(seed)),
             values: RefCell::default(),
             held: keep::Pool::default(),

@@ -52,14 +52,20 @@ impl Keep {
 
     /// Whether a request is to be kept, and why; free of side effects.
     ///
-    /// `waited` is the time from the request's head to the response's, or to the end if there was
-    /// none. What failed and was slow is kept as an error.
+    /// `whole` is the time from the request's head to the end, `waited` that to the response's
+    /// head, or to the end if there was none: it is asked for only if the whole was long. What
+    /// failed and was slow is kept as an error.
     #[inline]
-    pub fn judge(&self, failed: bool, waited: Duration) -> Option<Kept> {
+    pub fn judge(
+        &self,
+        failed: bool,
+        whole: Duration,
+        waited: impl FnOnce() -> Duration,
+    ) -> Option<Kept> {
         if self.errors && failed {
             return Some(Kept::Error);
         }
-        let slow = self.slower_than.is_some_and(|least| waited > least);
+        let slow = (self.slower_than).is_some_and(|least| whole > least && waited() > least);
         slow.then_some(Kept::Slow)
     }
 
@@ -86,6 +92,7 @@ mod tests {
     #[test]
     fn what_failed_or_was_slow_is_kept_and_nothing_else() {
         let over = SECOND + Duration::from_nanos(1);
+        let long = SECOND * 100;
         for (errors, slower_than, failed, waited, expected, why) in [
             (true, None, true, SECOND, Some(Kept::Error), "it failed"),
             (true, None, false, SECOND * 99, None, "nobody asks for time"),
@@ -96,8 +103,10 @@ mod tests {
             (true, Some(SECOND), true, over, Some(Kept::Error), "both"),
             (true, Some(SECOND), false, Duration::ZERO, None, "all well"),
         ] {
-            let got = keep(errors, slower_than).judge(failed, waited);
+            let keep = keep(errors, slower_than);
+            let got = keep.judge(failed, long, || waited);
             assert_eq!(got, expected, "{why}");
+            assert_eq!(keep.judge(failed, waited, || waited), expected, "{why}");
         }
     }
 
