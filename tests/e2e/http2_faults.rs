@@ -21,7 +21,7 @@ const PROMPTLY: Duration = Duration::from_secs(5);
 const OK: Field<'static> = (b":status", b"200");
 
 /// A component that writes frames as they are, on one connection.
-fn framed(script: impl FnOnce(Frames) + Send + 'static) -> String {
+pub fn framed(script: impl FnOnce(Frames) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     std::thread::spawn(move || script(Frames::accept(&listener)));

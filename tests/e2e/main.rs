@@ -37,6 +37,7 @@ mod explain;
 mod forwarded;
 mod grpc;
 mod http2_faults;
+mod http2_limits;
 mod keep;
 mod limits;
 mod metrics_names;

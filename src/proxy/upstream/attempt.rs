@@ -151,7 +151,7 @@ impl Attempt {
                     let counters = route.upstream.dialer.counters();
                     let place = slot.upload();
                     let pump = async move {
-                        Pump::new(body, stream).await;
+                        Pump::exact(body, stream).await;
                         drop(place);
                     };
                     Sending(Some(local::abortable(counters, pump)))

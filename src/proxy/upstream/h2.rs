@@ -37,6 +37,14 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 /// readers don't starve the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 
+/// What small DATA frames nobody has read may cost beyond their bytes, per connection: the engine
+/// keeps about 256 bytes for each, and ends the connection, with everybody's streams, beyond
+/// this. One stream that is full of frames of one byte doesn't reach it.
+///
+/// With [`CONNECTION_WINDOW`] it bounds what an upstream's connection can pin behind readers that
+/// have stalled: 192 MiB.
+const FRAME_BUDGET: usize = STREAM_WINDOW as usize * 256;
+
 /// Bytes of a request that may wait for a slow upstream, per stream.
 const SEND_BUFFER: usize = 1024 * 1024;
 
@@ -237,6 +245,7 @@ impl Pool {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(FRAME_BUDGET)
             .max_header_list_size(self.dialer.head_limits().bytes_u32())
             // Frames that come late for a cancelled stream are counted as faults for a connection's
             // whole life: callers that cancel must not end it for those that don't.
