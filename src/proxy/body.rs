@@ -213,6 +213,8 @@ pub enum ResponseBody {
 /// A relayed response's body.
 pub struct Relay {
     inner: Incoming,
+    /// The answer is complete without it.
+    bodyless: bool,
     exchange: Exchange,
     lease: Lease,
     gate: Option<Gate>,
@@ -221,9 +223,11 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Relays what the upstream sends. The lease goes back when the body has ended.
+    /// Relays what the upstream sends. The lease goes back when the body has ended; an answer
+    /// that has none, `bodyless`, may be let go before its end has come.
     pub fn new(
         inner: Incoming,
+        bodyless: bool,
         exchange: Exchange,
         lease: Lease,
         gate: Option<Gate>,
@@ -232,6 +236,7 @@ impl Relay {
     ) -> Self {
         Self {
             inner,
+            bodyless,
             exchange,
             lease,
             gate,
@@ -284,6 +289,8 @@ impl Drop for Relay {
     fn drop(&mut self) {
         if self.inner.is_end_stream() {
             self.ended();
+        } else if self.bodyless {
+            self.exchange.end(Outcome::Done);
         } else {
             self.exchange.end(Outcome::Cancelled);
         }

@@ -88,6 +88,7 @@ fn begin(
     let mut exchange =
         Exchange::begin(&connection.worker, &listener.counters, &parts.method, start);
     let http10 = parts.version == Version::HTTP_10;
+    let to_head = parts.method == Method::HEAD;
     let (line, headers) = Line::split(&mut parts);
     let grpc = line.is_grpc(headers);
 
@@ -125,6 +126,7 @@ fn begin(
             gate,
             grpc,
             http10,
+            to_head,
         }),
     }))
 }
@@ -240,6 +242,8 @@ struct Reply {
     grpc: bool,
     /// The caller speaks HTTP/1.0.
     http10: bool,
+    /// The method is HEAD.
+    to_head: bool,
 }
 
 impl Reply {
@@ -247,6 +251,9 @@ impl Reply {
     fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
         if let Some(fault) = failure.error.as_ref().and_then(EngineError::caller_fault) {
             return Ok(self.interrupted(&fault));
+        }
+        if let Fault::BadRequest | Fault::BadTarget = failure.fault {
+            return Ok(self.refused(failure.fault));
         }
         let outcome = Outcome::Upstream(failure.fault);
         match failure.error.as_ref().and_then(EngineError::reset_code) {
@@ -266,14 +273,19 @@ impl Reply {
 
     /// The caller's body failed: not the upstream's doing, though noticed on the way to it.
     fn interrupted(self, fault: &CallerFault) -> Response<ResponseBody> {
-        let outcome = match fault {
-            CallerFault::Malformed => {
-                self.exchange.count_refusal(Fault::BadRequest);
-                Outcome::Refused(Fault::BadRequest)
-            }
-            CallerFault::Gone => Outcome::Cancelled,
-        };
-        let fault = Fault::BadRequest;
+        match fault {
+            CallerFault::Malformed => self.refused(Fault::BadRequest),
+            CallerFault::Gone => self.faulty(Fault::BadRequest, Outcome::Cancelled),
+        }
+    }
+
+    /// The request can't be forwarded, as was noticed on the way.
+    fn refused(self, fault: Fault) -> Response<ResponseBody> {
+        self.exchange.count_refusal(fault);
+        self.faulty(fault, Outcome::Refused(fault))
+    }
+
+    fn faulty(self, fault: Fault, outcome: Outcome) -> Response<ResponseBody> {
         let mut answer = local(fault, outcome, self.grpc, self.exchange, self.open);
         if !self.connection.http2 {
             close(&mut answer);
@@ -333,9 +345,15 @@ impl Reply {
         // A body the caller was told to hold back may come or not.
         let unclear = !matches!(self.wanted, Wanted::Response)
             || self.gate.as_ref().is_some_and(|gate| !gate.is_open());
+        let bodyless = self.to_head
+            || matches!(
+                response.status(),
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
         let mut response = response.map(|body| {
             ResponseBody::Relay(Relay::new(
                 body,
+                bodyless,
                 self.exchange,
                 lease,
                 self.gate,

@@ -36,6 +36,7 @@ mod expect;
 mod explain;
 mod forwarded;
 mod grpc;
+mod http2_blame;
 mod http2_faults;
 mod http2_limits;
 mod keep;

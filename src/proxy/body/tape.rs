@@ -29,6 +29,8 @@ struct Inner {
     bytes: usize,
     /// More was read than is kept.
     lost: bool,
+    /// What came wasn't HTTP.
+    malformed: bool,
 }
 
 enum Kept {
@@ -50,6 +52,7 @@ impl Tape {
             kept: Vec::new(),
             bytes: 0,
             lost: false,
+            malformed: false,
         })))
     }
 
@@ -64,6 +67,11 @@ impl Tape {
     /// Whether the beginning is still there.
     pub fn is_whole(&self) -> bool {
         !self.0.borrow().lost
+    }
+
+    /// Whether it broke off because what came wasn't HTTP: the reset sent for it doesn't tell.
+    pub fn is_malformed(&self) -> bool {
+        self.0.borrow().malformed
     }
 
     /// There is no second attempt: nothing is kept any more.
@@ -109,8 +117,10 @@ impl Playback {
             Some(Kept::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers.clone()))),
             None => {
                 let frame = ready!(Pin::new(&mut inner.body).poll_frame(cx));
-                if let Some(Ok(frame)) = &frame {
-                    inner.keep(frame);
+                match &frame {
+                    Some(Ok(frame)) => inner.keep(frame),
+                    Some(Err(cut)) => inner.malformed = cut.malformed,
+                    None => {}
                 }
                 frame
             }

@@ -173,6 +173,13 @@ impl Attempt {
         match self.sent.poll(interim, cx) {
             Poll::Ready(Arrived::Interim(head)) => Poll::Ready(Step::Interim(head)),
             Poll::Ready(Arrived::Answer(response)) => Poll::Ready(Step::Answer(response)),
+            Poll::Ready(Arrived::Error(..)) if self.body_is_malformed() => {
+                Poll::Ready(Step::None(Unanswered {
+                    fault: Fault::BadRequest,
+                    error: None,
+                    anew: None,
+                }))
+            }
             Poll::Ready(Arrived::Error(error, unsent)) => {
                 let anew = match unsent {
                     Some(unsent) => Some(Box::new(unsent.into_parts())),
@@ -195,6 +202,11 @@ impl Attempt {
                 None => Poll::Pending,
             },
         }
+    }
+
+    fn body_is_malformed(&self) -> bool {
+        let tape = self.replay.as_ref().and_then(|replay| replay.tape.as_ref());
+        tape.is_some_and(Tape::is_malformed)
     }
 
     /// There is an answer, and so no second attempt.
