@@ -17,11 +17,13 @@ use h2::client::{Builder, Connection as Engine, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 use http::Request;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use self::seen::Seen;
 
-use super::Version;
 use super::connect::{Connected, Dialer};
+use super::shared::Shared;
+use super::{IDLE_TIMEOUT, Version};
 use crate::listen::stream::Stream;
 use crate::proxy::local;
 use crate::proxy::witness::Witnessed;
@@ -52,7 +54,8 @@ const SEND_BUFFER: usize = 1024 * 1024;
 pub struct Pool {
     dialer: Rc<Dialer>,
     connections: RefCell<Vec<Rc<Connection>>>,
-    connecting: RefCell<Option<Rc<Attempt>>>,
+    /// A burst of requests makes one connection.
+    connecting: Shared<Result<(), TakeError>>,
 }
 
 /// A connection: the pool and the requests on it hold it. When all have let go it ends.
@@ -61,6 +64,8 @@ struct Connection {
     streams: Cell<usize>,
     /// Whether it has carried a request.
     used: Cell<bool>,
+    /// Since when it is known to carry no stream.
+    idle: Cell<Option<Instant>>,
     state: Rc<State>,
 }
 
@@ -72,13 +77,6 @@ struct State {
     seen: Seen,
     /// Nobody holds the connection any more.
     abandoned: Notify,
-}
-
-/// One connection being made, awaited by everybody who needs it.
-#[derive(Default)]
-struct Attempt {
-    outcome: Cell<Option<Result<(), TakeError>>>,
-    done: Notify,
 }
 
 /// Why there is no stream.
@@ -153,7 +151,7 @@ impl Pool {
         Rc::new(Self {
             dialer,
             connections: RefCell::default(),
-            connecting: RefCell::new(None),
+            connecting: Shared::default(),
         })
     }
 
@@ -163,24 +161,29 @@ impl Pool {
             if let Some(slot) = self.free() {
                 return Ok(slot);
             }
-            let attempt = self.attempt();
-            let done = attempt.done.notified();
-            if attempt.outcome.get().is_none() {
-                done.await;
-            }
-            // Success may have been used up by others already: look again.
-            if let Some(Err(error)) = attempt.outcome.get() {
-                return Err(error);
-            }
+            let broken = Err(TakeError::Fault(Fault::Internal));
+            let connect = || {
+                let pool = Rc::clone(self);
+                async move { pool.connect().await }
+            };
+            let counters = self.dialer.counters();
+            self.connecting.join(counters, broken, connect).await?;
+            // It may have been used up by others already: look again.
         }
     }
 
     /// Starts HTTP/2 on a connection that is already there.
-    pub async fn open(self: &Rc<Self>, io: Stream) -> Result<Slot, Fault> {
+    pub async fn open(&self, io: Stream) -> Result<(), Fault> {
         let connection = self.handshake(io).await?;
-        let slot = connection.slot().ok_or(Fault::ConnectionClosed)?;
         self.connections.borrow_mut().push(connection);
-        Ok(slot)
+        Ok(())
+    }
+
+    /// Lets connections go that have been idle too long, or have ended.
+    pub fn sweep(&self) {
+        self.connections
+            .borrow_mut()
+            .retain(|connection| connection.is_wanted());
     }
 
     /// A place on an open connection.
@@ -202,26 +205,7 @@ impl Pool {
         None
     }
 
-    /// The attempt under way, or a new one: a burst of requests makes one connection.
-    fn attempt(self: &Rc<Self>) -> Rc<Attempt> {
-        let mut connecting = self.connecting.borrow_mut();
-        if let Some(attempt) = &*connecting {
-            return Rc::clone(attempt);
-        }
-        let attempt = Rc::new(Attempt::default());
-        *connecting = Some(Rc::clone(&attempt));
-        let (pool, promise) = (Rc::clone(self), Rc::clone(&attempt));
-        // Its own task: the request that asked for it may be cancelled, others still wait.
-        local::spawn(self.dialer.counters(), async move {
-            let outcome = pool.connect().await;
-            pool.connecting.borrow_mut().take();
-            promise.outcome.set(Some(outcome));
-            promise.done.notify_waiters();
-        });
-        attempt
-    }
-
-    async fn connect(self: &Rc<Self>) -> Result<(), TakeError> {
+    async fn connect(&self) -> Result<(), TakeError> {
         let Connected { io, version } = self
             .dialer
             .dial(Some(Version::Http2))
@@ -230,9 +214,7 @@ impl Pool {
         if version == Version::Http1 {
             return Err(TakeError::SpeaksHttp1);
         }
-        let connection = self.handshake(io).await.map_err(TakeError::Fault)?;
-        self.connections.borrow_mut().push(connection);
-        Ok(())
+        self.open(io).await.map_err(TakeError::Fault)
     }
 
     /// Ends when the upstream's SETTINGS have come: only they say how many streams it takes.
@@ -263,6 +245,7 @@ impl Pool {
             sender,
             streams: Cell::new(0),
             used: Cell::new(false),
+            idle: Cell::new(None),
             state,
         });
         tokio::time::timeout(self.dialer.connect_timeout(), connection.settled())
@@ -301,6 +284,7 @@ impl Connection {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
+        self.idle.set(None);
         Some(Slot {
             connection: Rc::clone(self),
             sender,
@@ -312,6 +296,15 @@ impl Connection {
     /// A stream has.
     fn ended(&self) {
         self.streams.set(self.streams.get() - 1);
+    }
+
+    /// Whether it is worth keeping. Idle time counts from the first look that found it so: a
+    /// request need not ask the clock.
+    fn is_wanted(&self) -> bool {
+        let idle = self.streams.get() == 0;
+        let since = idle.then(|| self.idle.get().unwrap_or_else(Instant::now));
+        self.idle.set(since);
+        !self.state.closed.get() && since.is_none_or(|since| since.elapsed() < IDLE_TIMEOUT)
     }
 
     /// Resolves when the upstream's SETTINGS have come, or nothing can come any more.
@@ -360,4 +353,47 @@ async fn drive(
         Pin::new(&mut engine).poll(cx).map(|_| ())
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_streams_is_let_go_after_a_while_and_no_other() {
+        let (ours, theirs) = duplex(1024);
+        let serving = async move {
+            let mut served = h2::server::handshake(theirs).await.expect("HTTP/2");
+            while served.accept().await.is_some() {}
+        };
+        tokio::spawn(serving);
+        let (sender, engine) = h2::client::handshake(ours).await.expect("HTTP/2");
+        tokio::spawn(engine);
+        let connection = Rc::new(Connection {
+            sender,
+            streams: Cell::new(0),
+            used: Cell::new(false),
+            idle: Cell::new(None),
+            state: Rc::default(),
+        });
+        let nearly = IDLE_TIMEOUT - std::time::Duration::from_millis(1);
+        let rest = IDLE_TIMEOUT - nearly;
+        assert!(connection.is_wanted(), "new");
+        tokio::time::advance(nearly).await;
+        assert!(connection.is_wanted(), "not yet");
+        let slot = connection.slot().expect("a stream");
+        tokio::time::advance(IDLE_TIMEOUT * 2).await;
+        assert!(connection.is_wanted(), "it has a stream");
+        drop(slot);
+        assert!(connection.is_wanted(), "idle from now on");
+        tokio::time::advance(nearly).await;
+        assert!(connection.is_wanted(), "not yet again");
+        tokio::time::advance(rest).await;
+        assert!(!connection.is_wanted(), "idle for too long");
+        connection.state.closed.set(true);
+        let _slot = connection.slot();
+        assert!(!connection.is_wanted(), "over");
+    }
 }
