@@ -112,6 +112,7 @@ fn begin(
         need: need(&wanted, connection.http2),
         gate: gate.clone(),
         tells: asked.interim,
+        patience: listener.upstream.settings().response_header_timeout,
     };
     Ok(Box::new(Underway {
         flight: route.begin(parts, body),

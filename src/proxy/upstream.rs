@@ -7,6 +7,7 @@ pub mod forward;
 pub mod h1;
 pub mod h2;
 pub mod heard;
+mod patience;
 pub mod raw;
 mod saved;
 mod shared;

@@ -39,6 +39,7 @@ mod grpc;
 mod http2_blame;
 mod http2_faults;
 mod http2_limits;
+mod interim;
 mod keep;
 mod limits;
 mod metrics_names;

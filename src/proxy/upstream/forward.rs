@@ -6,12 +6,13 @@
 //! (RFC 9112, section 9.3.1).
 //!
 //! `responseHeaderTimeout` runs from the moment the request has left, body included: a slow
-//! upload isn't the upstream's delay.
+//! upload isn't the upstream's delay. A second attempt has what the first one left of it.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::Response;
 use http::request::Parts;
@@ -61,6 +62,8 @@ pub struct Route {
     pub gate: Option<Gate>,
     /// Whether the caller is told of interim responses.
     pub tells: bool,
+    /// How long the answer may be waited for, over both attempts.
+    pub patience: Option<Duration>,
 }
 
 /// A request on its way. Small, and polled where it stands: there is
@@ -121,7 +124,7 @@ impl Route {
 
     /// Connects if need be.
     async fn slowly(
-        self,
+        mut self,
         request: Box<(Parts, RequestBody)>,
         resent: bool,
         interim: Interim,
@@ -145,6 +148,7 @@ impl Route {
                 }
                 Step::Answer(response) => return Arrived::Answer(attempt.answered(response)),
                 Step::None(unanswered) => {
+                    self.patience = attempt.patience();
                     drop(attempt);
                     return self.unanswered(unanswered, resent);
                 }
@@ -179,7 +183,9 @@ impl Flight {
                 Step::Answer(response) => Poll::Ready(Arrived::Answer(attempt.answered(response))),
                 Step::None(unanswered) => {
                     match std::mem::replace(&mut self.state, State::Returned) {
-                        State::Sent(route, _) => {
+                        State::Sent(mut route, attempt) => {
+                            route.patience = attempt.patience();
+                            drop(attempt);
                             Poll::Ready(route.unanswered(unanswered, self.resent))
                         }
                         _ => Poll::Pending,
