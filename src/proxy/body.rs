@@ -213,8 +213,6 @@ pub enum ResponseBody {
 /// A relayed response's body.
 pub struct Relay {
     inner: Incoming,
-    /// The answer is complete without it.
-    bodyless: bool,
     exchange: Exchange,
     lease: Lease,
     gate: Option<Gate>,
@@ -224,10 +222,9 @@ pub struct Relay {
 
 impl Relay {
     /// Relays what the upstream sends. The lease goes back when the body has ended; an answer
-    /// that has none, `bodyless`, may be let go before its end has come.
+    /// that has none may be let go before its end has come.
     pub fn new(
         inner: Incoming,
-        bodyless: bool,
         exchange: Exchange,
         lease: Lease,
         gate: Option<Gate>,
@@ -236,7 +233,6 @@ impl Relay {
     ) -> Self {
         Self {
             inner,
-            bodyless,
             exchange,
             lease,
             gate,
@@ -289,7 +285,7 @@ impl Drop for Relay {
     fn drop(&mut self) {
         if self.inner.is_end_stream() {
             self.ended();
-        } else if self.bodyless {
+        } else if self.exchange.has_no_body() {
             self.exchange.end(Outcome::Done);
         } else {
             self.exchange.end(Outcome::Cancelled);

@@ -244,6 +244,11 @@ impl Exchange {
         }
     }
 
+    /// Whether the answer is complete with its head (RFC 9110, section 6.4.1).
+    pub fn has_no_body(&self) -> bool {
+        self.call.method == MethodClass::Head || matches!(self.call.ended.status, Some(204 | 304))
+    }
+
     /// The version spoken with the upstream; an egress listener's is the request's.
     pub fn spoke(&mut self, version: Version) {
         if self.call.ended.direction == Direction::Egress {

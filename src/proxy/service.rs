@@ -88,7 +88,6 @@ fn begin(
     let mut exchange =
         Exchange::begin(&connection.worker, &listener.counters, &parts.method, start);
     let http10 = parts.version == Version::HTTP_10;
-    let to_head = parts.method == Method::HEAD;
     let (line, headers) = Line::split(&mut parts);
     let grpc = line.is_grpc(headers);
 
@@ -127,7 +126,6 @@ fn begin(
             gate,
             grpc,
             http10,
-            to_head,
         }),
     }))
 }
@@ -243,8 +241,6 @@ struct Reply {
     grpc: bool,
     /// The caller speaks HTTP/1.0.
     http10: bool,
-    /// The method is HEAD.
-    to_head: bool,
 }
 
 impl Reply {
@@ -346,15 +342,9 @@ impl Reply {
         // A body the caller was told to hold back may come or not.
         let unclear = !matches!(self.wanted, Wanted::Response)
             || self.gate.as_ref().is_some_and(|gate| !gate.is_open());
-        let bodyless = self.to_head
-            || matches!(
-                response.status(),
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-            );
         let mut response = response.map(|body| {
             ResponseBody::Relay(Relay::new(
                 body,
-                bodyless,
                 self.exchange,
                 lease,
                 self.gate,
