@@ -257,9 +257,9 @@ impl Relay {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        let fault = match &frame {
-            Some(Err(error)) => error.fault(),
-            _ => Fault::StreamReset,
+        let (fault, callers) = match &frame {
+            Some(Err(error)) => (error.fault(), error.caller_fault().is_some()),
+            _ => (Fault::StreamReset, false),
         };
         let mut frame = checked(frame, &self.inner, Reason::INTERNAL_ERROR);
         match &mut frame {
@@ -274,6 +274,12 @@ impl Relay {
                     self.ended();
                 }
             }
+            Some(Err(_)) if self.lease.upload_was_malformed() => {
+                self.exchange.count_refusal(Fault::BadRequest);
+                self.exchange.end(Outcome::Refused(Fault::BadRequest));
+            }
+            // It was reset here, as the caller's body had ended early.
+            Some(Err(_)) if callers => self.exchange.end(Outcome::Cancelled),
             Some(Err(_)) => self.exchange.end(Outcome::Upstream(fault)),
             None => self.ended(),
         }

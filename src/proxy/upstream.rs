@@ -90,13 +90,18 @@ pub enum Lease {
     /// Counts as a stream until dropped.
     Http2 {
         /// The count.
-        _slot: h2::Slot,
+        slot: h2::Slot,
     },
     /// The connection became a tunnel.
     Tunnel,
 }
 
 impl Lease {
+    /// Whether the request's body broke off because it wasn't HTTP.
+    pub fn upload_was_malformed(&self) -> bool {
+        matches!(self, Self::Http2 { slot } if slot.upload_was_malformed())
+    }
+
     /// The response has been read to its end.
     pub fn give_back(&mut self) {
         if let Self::Http1(checkout) = self

@@ -66,16 +66,32 @@ fn a_request_that_names_nobody_is_refused_and_not_put_down_to_the_upstream() {
 
 #[test]
 fn a_body_of_malformed_chunks_is_refused_also_in_front_of_http2() {
-    let receiver = Receiver::start(Speaks::Grpc);
-    let url = framed(|mut frames| while frames.came() != Came::End(None) {});
-    let proxy = over_http2(&url, receiver.endpoint(), "");
-    let request = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n";
-    let answer = wire::exchange(proxy.at(0), request);
-    assert_eq!(wire::status(&answer), 400, "{answer}");
-    refused(&proxy, "bad_request");
-    let span = proxy.spans(&receiver, 1).remove(0);
-    let cancelled = attribute(&span.attributes, "tracegate.cancelled");
-    assert_eq!(cancelled, None);
+    for answered in [false, true] {
+        let receiver = Receiver::start(Speaks::Grpc);
+        let url = framed(move |mut frames| {
+            while let Came::Head(stream) | Came::Reset(stream, _) = frames.came() {
+                if answered {
+                    frames.head(stream, &[(b":status", b"200")], false);
+                }
+            }
+        });
+        let proxy = over_http2(&url, receiver.endpoint(), "");
+        let mut caller = Wire::connect(proxy.at(0));
+        caller.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+        if answered {
+            assert_eq!(wire::status(&caller.head()), 200);
+        }
+        caller.send("ZZ\r\n");
+        if !answered {
+            assert_eq!(wire::status(&caller.head()), 400);
+        }
+        refused(&proxy, "bad_request");
+        let span = proxy.spans(&receiver, 1).remove(0);
+        for name in ["tracegate.cancelled", "error.type"] {
+            let said = attribute(&span.attributes, name);
+            assert_eq!(said, None, "{name}, answered: {answered}");
+        }
+    }
 }
 
 #[test]

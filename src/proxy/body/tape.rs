@@ -21,6 +21,7 @@ const MOST: usize = 64 * 1024;
 const MOST_FRAMES: usize = 64;
 
 /// A body, and what has been read of it.
+#[derive(Clone)]
 pub struct Tape(Rc<RefCell<Inner>>);
 
 struct Inner {
@@ -69,7 +70,7 @@ impl Tape {
         !self.0.borrow().lost
     }
 
-    /// Whether it broke off because what came wasn't HTTP: the reset sent for it doesn't tell.
+    /// Whether it broke off because what came wasn't HTTP.
     pub fn is_malformed(&self) -> bool {
         self.0.borrow().malformed
     }

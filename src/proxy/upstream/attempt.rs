@@ -161,20 +161,17 @@ impl Attempt {
                     let tape = Tape::of(body);
                     let body = RequestBody::again(&tape);
                     if let Some(replay) = &mut replay {
-                        replay.tape = Some(tape);
+                        replay.tape = Some(tape.clone());
                     }
                     let counters = route.upstream.dialer.counters();
                     let place = slot.upload();
                     let pump = async move {
                         Pump::exact(body, stream).await;
-                        drop(place);
+                        place.ended(tape.is_malformed());
                     };
                     Sending(Some(local::abortable(counters, pump)))
                 });
-                (
-                    Sent::Http2(answer, sending, 0),
-                    Lease::Http2 { _slot: slot },
-                )
+                (Sent::Http2(answer, sending, 0), Lease::Http2 { slot })
             }
         };
         Ok(Self {
@@ -191,7 +188,7 @@ impl Attempt {
         match self.sent.poll(interim, cx) {
             Poll::Ready(Arrived::Interim(head)) => Poll::Ready(Step::Interim(head)),
             Poll::Ready(Arrived::Answer(response)) => Poll::Ready(Step::Answer(response)),
-            Poll::Ready(Arrived::Error(..)) if self.body_is_malformed() => {
+            Poll::Ready(Arrived::Error(..)) if self.lease.upload_was_malformed() => {
                 Poll::Ready(Step::None(Unanswered::of(Fault::BadRequest)))
             }
             Poll::Ready(Arrived::Flood) => Poll::Ready(Step::None(Unanswered::of(Fault::Protocol))),
@@ -218,11 +215,6 @@ impl Attempt {
     /// What is left of the time to wait for an answer.
     pub fn patience(&self) -> Option<Duration> {
         self.late.as_ref().map(|late| late.rest())
-    }
-
-    fn body_is_malformed(&self) -> bool {
-        let tape = self.replay.as_ref().and_then(|replay| replay.tape.as_ref());
-        tape.is_some_and(Tape::is_malformed)
     }
 
     /// There is an answer, and so no second attempt.

@@ -94,15 +94,16 @@ pub struct Slot {
     sender: SendRequest<Bytes>,
     /// Whether the connection has carried a request before.
     pub reused: bool,
-    /// Held by the request's body, too, while that is on its way.
-    shared: Option<Rc<()>>,
+    /// Held by the request's body, too, while that is on its way; says whether it broke off
+    /// because it wasn't HTTP: the reset sent for it doesn't tell.
+    shared: Option<Rc<Cell<bool>>>,
 }
 
 /// The place of a stream whose answer may end before the request's body does: whichever ends
 /// last frees it.
 pub struct Upload {
     connection: Rc<Connection>,
-    shared: Rc<()>,
+    shared: Rc<Cell<bool>>,
 }
 
 impl Slot {
@@ -125,6 +126,18 @@ impl Slot {
             connection: Rc::clone(&self.connection),
             shared: Rc::clone(shared),
         }
+    }
+
+    /// Whether the request's body broke off because it wasn't HTTP.
+    pub fn upload_was_malformed(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.get())
+    }
+}
+
+impl Upload {
+    /// The body has left, or broken off; `malformed`: because it wasn't HTTP.
+    pub fn ended(self, malformed: bool) {
+        self.shared.set(malformed);
     }
 }
 
