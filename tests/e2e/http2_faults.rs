@@ -28,6 +28,29 @@ pub fn framed(script: impl FnOnce(Frames) + Send + 'static) -> String {
     url
 }
 
+/// A component that answers at once and reads no body; it allows so many streams a connection, and
+/// so many bytes ahead on each.
+pub fn hasty(streams: u32, window: u32) -> Upstream {
+    Upstream::start(move |listener| async move {
+        loop {
+            let (socket, _) = listener.accept().await.expect("a connection");
+            let mut builder = h2::server::Builder::new();
+            builder
+                .max_concurrent_streams(streams)
+                .initial_window_size(window);
+            tokio::spawn(async move {
+                let mut connection = builder.handshake::<_, Bytes>(socket).await.expect("HTTP/2");
+                let mut unread = Vec::new();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    // It may want to read the rest, and doesn't say that it won't.
+                    unread.push(request.into_body());
+                    let _ = respond.send_response(Response::new(()), true);
+                }
+            });
+        }
+    })
+}
+
 #[test]
 fn late_frames_of_streams_that_were_cancelled_cost_the_other_streams_nothing() {
     // More than the engine remembers at a time, often enough for what it forgives otherwise.
@@ -74,22 +97,7 @@ fn late_frames_of_streams_that_were_cancelled_cost_the_other_streams_nothing() {
 #[test]
 fn answers_to_unfinished_uploads_leave_room_for_other_requests() {
     const ALLOWED: u32 = 4;
-    let upstream = Upstream::start(|listener| async move {
-        loop {
-            let (socket, _) = listener.accept().await.expect("a connection");
-            let mut builder = h2::server::Builder::new();
-            builder.max_concurrent_streams(ALLOWED);
-            tokio::spawn(async move {
-                let mut connection = builder.handshake::<_, Bytes>(socket).await.expect("HTTP/2");
-                let mut unread = Vec::new();
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    // It may want to read the rest, and doesn't say that it won't.
-                    unread.push(request.into_body());
-                    let _ = respond.send_response(Response::new(()), true);
-                }
-            });
-        }
-    });
+    let upstream = hasty(ALLOWED, 65_535);
     let proxy = Proxy::start(&proxy::ingress(&upstream.url(), NOWHERE, ""));
     let address = proxy.at(0);
     streams::run(async {

@@ -7,7 +7,7 @@ use http::{Method, Response};
 use tokio::net::TcpStream;
 
 use super::frames::{Answered, Came, Frames, pseudo};
-use super::http2_faults::framed;
+use super::http2_faults::{framed, hasty};
 use super::proxy::{self, Proxy};
 use super::streams::{self, Upstream, soon};
 
@@ -121,23 +121,7 @@ fn uploads_that_were_answered_early_may_go_on_for_a_moment() {
 #[test]
 fn uploads_that_wait_for_the_upstreams_window_are_counted_until_they_have_left() {
     const ALLOWED: u32 = 4;
-    let upstream = Upstream::start(|listener| async move {
-        loop {
-            let (socket, _) = listener.accept().await.expect("a connection");
-            let mut builder = h2::server::Builder::new();
-            builder
-                .max_concurrent_streams(ALLOWED)
-                .initial_window_size(10);
-            tokio::spawn(async move {
-                let mut connection = builder.handshake::<_, Bytes>(socket).await.expect("HTTP/2");
-                let mut unread = Vec::new();
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    unread.push(request.into_body());
-                    let _ = respond.send_response(Response::new(()), true);
-                }
-            });
-        }
-    });
+    let upstream = hasty(ALLOWED, 10);
     let proxy = Proxy::start(&proxy::ingress(&upstream.url(), NOWHERE, ""));
     let address = proxy.at(0);
     streams::run(async {

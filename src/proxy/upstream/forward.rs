@@ -18,12 +18,12 @@ use http::Response;
 use http::request::Parts;
 
 use super::attempt::{Attempt, Step, Unanswered};
-use super::error::EngineError;
+use super::error::{CallerFault, EngineError};
 use super::{Lease, Need, Upstream, Version};
 use crate::proxy::body::{Incoming, RequestBody};
 use crate::proxy::gate::Gate;
 use crate::proxy::interim::Interim;
-use crate::span::record::Fault;
+use crate::span::record::{Fault, Outcome};
 
 /// The upstream's answer.
 pub struct Answer {
@@ -41,6 +41,20 @@ pub struct Failure {
     pub fault: Fault,
     /// The engine's error, which may carry the upstream's reset code.
     pub error: Option<EngineError>,
+}
+
+impl Failure {
+    /// Whether it is the caller's doing: what that is answered, and how the request ends.
+    pub fn callers(&self) -> Option<(Fault, Outcome)> {
+        let malformed = (Fault::BadRequest, Outcome::Refused(Fault::BadRequest));
+        let fault = self.error.as_ref().and_then(EngineError::caller_fault);
+        match (fault, self.fault) {
+            (Some(CallerFault::Gone), _) => Some((Fault::BadRequest, Outcome::Cancelled)),
+            (Some(CallerFault::Malformed), _) | (None, Fault::BadRequest) => Some(malformed),
+            (None, Fault::BadTarget) => Some((self.fault, Outcome::Refused(self.fault))),
+            (None, _) => None,
+        }
+    }
 }
 
 /// A request whose first attempt failed, to be sent anew: by [`Flight::resend`].
