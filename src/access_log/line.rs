@@ -4,7 +4,7 @@
 //! spans), `protocol`, `status`, `duration` (seconds, to the end of the response),
 //! `bytes_received` and `bytes_sent` (of the bodies, or through the tunnel), `user_agent`; of gRPC
 //! `rpc_method` and `rpc_status`; `error_type`, `refused` and `cancelled` where spans have them;
-//! `trace_id`, `span_id` and `sampled`. What isn't known has no key.
+//! `trace_id`, `span_id` (of several segments the first one's) and `sampled`. What isn't known has no key.
 
 use serde_json::Value;
 

@@ -12,6 +12,7 @@ use super::reply::{self, Refusal, Reply};
 use crate::sample::settings::{Match, PerMillion};
 
 mod parse;
+mod strict;
 
 const RATE: &str = "samplingRatePerMillion";
 

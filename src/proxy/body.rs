@@ -221,7 +221,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Relays what the upstream sends. The lease goes back when the body has ended.
+    /// Relays what the upstream sends. The lease goes back when the body has ended; an answer
+    /// that has none may be let go before its end has come.
     pub fn new(
         inner: Incoming,
         exchange: Exchange,
@@ -256,9 +257,9 @@ impl Relay {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        let fault = match &frame {
-            Some(Err(error)) => error.fault(),
-            _ => Fault::StreamReset,
+        let (fault, callers) = match &frame {
+            Some(Err(error)) => (error.fault(), error.caller_fault().is_some()),
+            _ => (Fault::StreamReset, false),
         };
         let mut frame = checked(frame, &self.inner, Reason::INTERNAL_ERROR);
         match &mut frame {
@@ -273,6 +274,12 @@ impl Relay {
                     self.ended();
                 }
             }
+            Some(Err(_)) if self.lease.upload_was_malformed() => {
+                self.exchange.count_refusal(Fault::BadRequest);
+                self.exchange.end(Outcome::Refused(Fault::BadRequest));
+            }
+            // It was reset here, as the caller's body had ended early.
+            Some(Err(_)) if callers => self.exchange.end(Outcome::Cancelled),
             Some(Err(_)) => self.exchange.end(Outcome::Upstream(fault)),
             None => self.ended(),
         }
@@ -284,6 +291,8 @@ impl Drop for Relay {
     fn drop(&mut self) {
         if self.inner.is_end_stream() {
             self.ended();
+        } else if self.exchange.has_no_body() {
+            self.exchange.end(Outcome::Done);
         } else {
             self.exchange.end(Outcome::Cancelled);
         }

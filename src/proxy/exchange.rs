@@ -30,7 +30,7 @@ mod attempts;
 pub mod open;
 pub mod segments;
 
-use self::open::{Open, Uploaded};
+use self::open::{Earlier, Open, Uploaded};
 use self::segments::Segments;
 
 /// One request being served; ends on drop if nothing ended it before.
@@ -244,6 +244,11 @@ impl Exchange {
         }
     }
 
+    /// Whether the answer is complete with its head (RFC 9110, section 6.4.1).
+    pub fn has_no_body(&self) -> bool {
+        self.call.method == MethodClass::Head || matches!(self.call.ended.status, Some(204 | 304))
+    }
+
     /// The version spoken with the upstream; an egress listener's is the request's.
     pub fn spoke(&mut self, version: Version) {
         if self.call.ended.direction == Direction::Egress {
@@ -335,13 +340,13 @@ impl Exchange {
     }
 
     /// Hands a logged request's record to the log, and to the exporter if it is a span's.
-    /// The log tells of the whole request: `earlier` bytes are those of spans before this one.
-    fn hand_over(&self, record: Box<Record>, logged: &Logged, earlier: (u64, u64)) {
+    /// The log tells of the whole request, `earlier` segments included, and names the first of them.
+    fn hand_over(&self, record: Box<Record>, logged: &Logged, earlier: Earlier) {
         let (client, protocol) = (logged.client, logged.protocol);
         let start = logged.since.unwrap_or(self.start);
         let entry = |mut record: Box<Record>, context| {
-            record.request_bytes += earlier.0;
-            record.response_bytes += earlier.1;
+            record.request_bytes += earlier.up;
+            record.response_bytes += earlier.down;
             Entry {
                 record,
                 start,
@@ -353,8 +358,9 @@ impl Exchange {
         if logged.alone {
             return self.worker.log(entry(record, logged.context));
         }
-        let context = Some(span(&record));
-        self.worker.log(entry(record.clone(), context));
+        let mut context = span(&record);
+        context.parent_id = earlier.first.unwrap_or(record.span_id);
+        self.worker.log(entry(record.clone(), Some(context)));
         self.worker.export(record);
     }
 }

@@ -25,7 +25,7 @@ use super::pipeline::{self, Wanted};
 use super::refuse;
 use super::trace::Traced;
 use super::tunnel::{Promise, Tunnel};
-use super::upstream::error::{CallerFault, EngineError};
+use super::upstream::error::EngineError;
 use super::upstream::forward::{Answer, Arrived, Failure, Flight, Route};
 use super::upstream::{Lease, Need, Version as Spoken};
 use crate::span::record::{Fault, Outcome};
@@ -111,6 +111,7 @@ fn begin(
         need: need(&wanted, connection.http2),
         gate: gate.clone(),
         tells: asked.interim,
+        patience: listener.upstream.settings().response_header_timeout,
     };
     Ok(Box::new(Underway {
         flight: route.begin(parts, body),
@@ -245,8 +246,8 @@ struct Reply {
 impl Reply {
     /// No answer came: the caller gets one made here, or the upstream's reset code.
     fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
-        if let Some(fault) = failure.error.as_ref().and_then(EngineError::caller_fault) {
-            return Ok(self.interrupted(&fault));
+        if let Some((fault, outcome)) = failure.callers() {
+            return Ok(self.interrupted(fault, outcome));
         }
         let outcome = Outcome::Upstream(failure.fault);
         match failure.error.as_ref().and_then(EngineError::reset_code) {
@@ -264,16 +265,11 @@ impl Reply {
         }
     }
 
-    /// The caller's body failed: not the upstream's doing, though noticed on the way to it.
-    fn interrupted(self, fault: &CallerFault) -> Response<ResponseBody> {
-        let outcome = match fault {
-            CallerFault::Malformed => {
-                self.exchange.count_refusal(Fault::BadRequest);
-                Outcome::Refused(Fault::BadRequest)
-            }
-            CallerFault::Gone => Outcome::Cancelled,
-        };
-        let fault = Fault::BadRequest;
+    /// Not the upstream's doing, though noticed on the way to it.
+    fn interrupted(self, fault: Fault, outcome: Outcome) -> Response<ResponseBody> {
+        if matches!(outcome, Outcome::Refused(_)) {
+            self.exchange.count_refusal(fault);
+        }
         let mut answer = local(fault, outcome, self.grpc, self.exchange, self.open);
         if !self.connection.http2 {
             close(&mut answer);

@@ -59,7 +59,13 @@ pub fn normalise(line: Line<'_>, headers: &mut impl Head) -> Result<(), BadTarge
     if !named {
         return Err(BadTarget::Host);
     }
-    if *line.method != Method::CONNECT && line.uri.path_and_query().is_none() {
+    let well_formed = if *line.method == Method::CONNECT {
+        // Without a port it is nobody's to choose (RFC 9110, section 9.3.6).
+        line.uri.port_u16().is_some_and(|port| port > 0)
+    } else {
+        line.uri.path_and_query().is_some()
+    };
+    if !well_formed {
         return Err(BadTarget::Form);
     }
     Ok(())
@@ -224,6 +230,21 @@ mod tests {
                 }
                 Err(error) => assert_eq!(outcome, Err(*error), "{reason}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_tunnel_needs_a_port() {
+        for (target, expected, reason) in [
+            ("example.com:443", Ok(()), "as it should be"),
+            ("[::1]:443", Ok(()), "an address"),
+            ("example.com", Err(BadTarget::Form), "none"),
+            ("example.com:", Err(BadTarget::Form), "an empty one"),
+            ("example.com:0", Err(BadTarget::Form), "nobody's"),
+            ("example.com:65536", Err(BadTarget::Form), "too large"),
+        ] {
+            let mut parts = parts("CONNECT", target, &["example.com"]);
+            assert_eq!(normalised(&mut parts), expected, "{reason}");
         }
     }
 

@@ -7,10 +7,13 @@ pub mod forward;
 pub mod h1;
 pub mod h2;
 pub mod heard;
+mod patience;
 pub mod raw;
 mod saved;
+mod shared;
 
 use std::cell::Cell;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use self::connect::{Connected, Dialer, UpstreamTls};
+use self::shared::Shared;
 use super::settings::{Settings, UpstreamProtocol, UpstreamSettings};
 use crate::listen::stream::Stream;
 use crate::metrics::labels;
@@ -67,6 +71,8 @@ pub struct Upstream {
     raw: raw::Pool,
     /// What ALPN chose last; the next request looks there first.
     learned: Cell<Option<Version>>,
+    /// Whoever needs to know it first.
+    learning: Shared<Result<Version, Fault>>,
 }
 
 /// A connection to send one request on.
@@ -84,13 +90,18 @@ pub enum Lease {
     /// Counts as a stream until dropped.
     Http2 {
         /// The count.
-        _slot: h2::Slot,
+        slot: h2::Slot,
     },
     /// The connection became a tunnel.
     Tunnel,
 }
 
 impl Lease {
+    /// Whether the request's body broke off because it wasn't HTTP.
+    pub fn upload_was_malformed(&self) -> bool {
+        matches!(self, Self::Http2 { slot } if slot.upload_was_malformed())
+    }
+
     /// The response has been read to its end.
     pub fn give_back(&mut self) {
         if let Self::Http1(checkout) = self
@@ -117,6 +128,7 @@ impl Upstream {
             raw: raw::Pool::default(),
             dialer,
             learned: Cell::new(None),
+            learning: Shared::default(),
         })
     }
 
@@ -180,13 +192,22 @@ impl Upstream {
                     Box::pin(self.checkout(Need::Http1, fresh)).await
                 }
             },
-            None => self.learn().await,
+            None => {
+                let (counters, broken) = (self.dialer.counters(), Err(Fault::Internal));
+                let learned = self
+                    .learning
+                    .join(counters, broken, || self.learn())
+                    .await?;
+                self.learned.set(Some(learned));
+                Box::pin(self.checkout(need, fresh)).await
+            }
         }
     }
 
     /// Forgets connections that have been idle too long.
     pub fn sweep(&self) {
         self.h1.sweep();
+        self.h2.sweep();
         self.raw.sweep();
     }
 
@@ -227,13 +248,18 @@ impl Upstream {
         }
     }
 
-    /// First connection over TLS with a free choice: ALPN says what is spoken.
-    async fn learn(&self) -> Result<Checkout, Fault> {
-        let Connected { io, version } = self.dialer.dial(None).await?;
-        self.learned.set(Some(version));
-        match version {
-            Version::Http1 => self.h1.open(&self.dialer, io).await.map(Checkout::Http1),
-            Version::Http2 => self.h2.open(io).await.map(Checkout::Http2),
+    /// First connection over TLS with a free choice: ALPN says what is spoken. It is kept for
+    /// whoever asked.
+    fn learn(&self) -> impl Future<Output = Result<Version, Fault>> + use<> {
+        let dialer = Rc::clone(&self.dialer);
+        let (h1, h2) = (Rc::clone(&self.h1), Rc::clone(&self.h2));
+        async move {
+            let Connected { io, version } = dialer.dial(None).await?;
+            match version {
+                Version::Http1 => h1.keep(h1.open(&dialer, io).await?),
+                Version::Http2 => h2.open(io).await?,
+            }
+            Ok(version)
         }
     }
 }

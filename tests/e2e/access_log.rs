@@ -186,6 +186,35 @@ fn every_request_is_a_line_with_the_ids_that_went_on() {
 }
 
 #[test]
+fn a_request_seen_in_segments_is_a_line_with_the_first_ones_id() {
+    let collector = receiver::Receiver::start(Speaks::Grpc);
+    let component = Scripted::start(1, |_, mut wire| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(1500));
+        wire.send("ok");
+    });
+    let tracing = format!(
+        "tracing: {{maxSpanDuration: 1s, export: {{endpoint: \"{}\"}}}}",
+        collector.endpoint()
+    );
+    let mut rig = Rig::start("log-segments", "sampled", &component.url(), &tracing);
+    rig.get("/watch", &format!("{CONTEXT}01\r\n"));
+    let line = rig.line();
+    component.join();
+    assert_eq!(rig.stop(), [""; 0], "one line for the whole");
+    let spans: Vec<View> = collector.wait_for_spans(2).into_iter().map(View).collect();
+    let of = |number: &str| {
+        let mut spans = spans.iter();
+        spans.find(|span| span.text("tracegate.segment") == number)
+    };
+    let (first, last) = (of("1").expect("a first"), of("2").expect("a last"));
+    assert_ne!(first.id(), last.id());
+    assert_eq!(line["span_id"], *first.id());
+    assert_eq!(line["bytes_sent"], 2);
+}
+
+#[test]
 fn a_sampled_request_has_the_ids_of_its_span() {
     let (component, collector) = (Component::start(), receiver::Receiver::start(Speaks::Grpc));
     let export = format!(

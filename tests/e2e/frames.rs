@@ -90,6 +90,7 @@ impl Frames {
         let stream = TcpStream::connect(address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_nodelay(true).expect("a socket");
         let mut frames = Self(stream);
         let hello = frames.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         hello.expect("a connection");
@@ -145,6 +146,16 @@ impl Frames {
     /// Sends bytes of a body.
     pub fn data(&mut self, stream: u32, bytes: &[u8]) -> bool {
         self.frame(DATA, 0, stream, bytes)
+    }
+
+    /// Sends the same bytes in many frames.
+    pub fn flood(&mut self, stream: u32, bytes: &[u8], frames: usize) -> bool {
+        let length = (bytes.len() as u32).to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([DATA, 0]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(bytes);
+        self.0.write_all(&frame.repeat(frames)).is_ok()
     }
 
     /// Sends a body's last frame.

@@ -21,11 +21,34 @@ const PROMPTLY: Duration = Duration::from_secs(5);
 const OK: Field<'static> = (b":status", b"200");
 
 /// A component that writes frames as they are, on one connection.
-fn framed(script: impl FnOnce(Frames) + Send + 'static) -> String {
+pub fn framed(script: impl FnOnce(Frames) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     std::thread::spawn(move || script(Frames::accept(&listener)));
     url
+}
+
+/// A component that answers at once and reads no body; it allows so many streams a connection, and
+/// so many bytes ahead on each.
+pub fn hasty(streams: u32, window: u32) -> Upstream {
+    Upstream::start(move |listener| async move {
+        loop {
+            let (socket, _) = listener.accept().await.expect("a connection");
+            let mut builder = h2::server::Builder::new();
+            builder
+                .max_concurrent_streams(streams)
+                .initial_window_size(window);
+            tokio::spawn(async move {
+                let mut connection = builder.handshake::<_, Bytes>(socket).await.expect("HTTP/2");
+                let mut unread = Vec::new();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    // It may want to read the rest, and doesn't say that it won't.
+                    unread.push(request.into_body());
+                    let _ = respond.send_response(Response::new(()), true);
+                }
+            });
+        }
+    })
 }
 
 #[test]
@@ -74,22 +97,7 @@ fn late_frames_of_streams_that_were_cancelled_cost_the_other_streams_nothing() {
 #[test]
 fn answers_to_unfinished_uploads_leave_room_for_other_requests() {
     const ALLOWED: u32 = 4;
-    let upstream = Upstream::start(|listener| async move {
-        loop {
-            let (socket, _) = listener.accept().await.expect("a connection");
-            let mut builder = h2::server::Builder::new();
-            builder.max_concurrent_streams(ALLOWED);
-            tokio::spawn(async move {
-                let mut connection = builder.handshake::<_, Bytes>(socket).await.expect("HTTP/2");
-                let mut unread = Vec::new();
-                while let Some(Ok((request, mut respond))) = connection.accept().await {
-                    // It may want to read the rest, and doesn't say that it won't.
-                    unread.push(request.into_body());
-                    let _ = respond.send_response(Response::new(()), true);
-                }
-            });
-        }
-    });
+    let upstream = hasty(ALLOWED, 65_535);
     let proxy = Proxy::start(&proxy::ingress(&upstream.url(), NOWHERE, ""));
     let address = proxy.at(0);
     streams::run(async {

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{Method, Response};
 
 use super::component::Component;
 use super::metrics::{self, Scrape};
@@ -410,6 +410,55 @@ fn the_response_header_timeout_bounds_neither_the_upload_nor_the_body() {
     let (head, body) = caller.message();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert_eq!(body, b"late");
+    component.join();
+}
+
+#[test]
+fn the_response_header_timeout_bounds_both_attempts_together() {
+    const BOUND: Duration = Duration::from_secs(1);
+    let slow = BOUND * 7 / 10;
+    let component = Scripted::start(2, move |connection, mut wire| {
+        wire.head();
+        if connection == 0 {
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+            wire.head();
+            std::thread::sleep(slow);
+        } else {
+            // Never an answer.
+            wire.rest();
+        }
+    });
+    let refusing = Upstream::start(move |listener| async move {
+        let mut connection = streams::accept(&listener).await;
+        let mut begun = 0;
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            begun += 1;
+            let now = begun;
+            tokio::spawn(async move {
+                match now {
+                    1 => drop(respond.send_response(Response::new(()), true)),
+                    2 => {
+                        tokio::time::sleep(slow).await;
+                        respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    }
+                    _ => std::future::pending().await,
+                }
+            });
+        }
+    });
+    for (url, protocol) in [(component.url(), "http1"), (refusing.url(), "http2")] {
+        let yaml = proxy::ingress(&url, NOWHERE, "");
+        let keys = format!("protocol: {protocol}, responseHeaderTimeout: 1s");
+        let proxy = Proxy::start(&proxy::with_upstream(&yaml, &keys));
+        let mut caller = Wire::connect(proxy.at(0));
+        caller.ask(GET);
+        let begun = Instant::now();
+        let (head, _) = caller.ask(GET);
+        let lasted = begun.elapsed();
+        assert!(head.starts_with("HTTP/1.1 504 "), "{protocol}: {head}");
+        assert!(lasted >= BOUND, "{protocol}: {lasted:?}");
+        assert!(lasted < slow + BOUND, "{protocol}: {lasted:?}");
+    }
     component.join();
 }
 

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod engines;
+mod reload;
 
 use std::time::{Duration, Instant};
 

@@ -2,13 +2,19 @@
 
 use serde_json::{Map, Value};
 
+use super::strict::Strict;
 use super::{Change, RATE, Rates, RuleRate, show_match};
 use crate::sample::settings::PerMillion;
 
 /// Reads a change: every fault is reported, and any fault refuses the whole.
 pub(super) fn parse(body: &[u8], current: &Rates) -> Result<Change, Vec<String>> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| vec![format!("expected JSON, got something else: {error}")])?;
+    let Strict(value) = serde_json::from_slice(body).map_err(|error| {
+        vec![if error.is_data() {
+            error.to_string()
+        } else {
+            format!("expected JSON, got something else: {error}")
+        }]
+    })?;
     let Value::Object(map) = &value else {
         return Err(vec![format!("expected an object, got {}", brief(&value))]);
     };
@@ -154,7 +160,7 @@ fn expected_rate() -> String {
 }
 
 /// A value as JSON, cut to what fits into a line.
-fn brief(value: &Value) -> String {
+pub(super) fn brief(value: &Value) -> String {
     const MAX: usize = 60;
     let text = value.to_string();
     match text.char_indices().nth(MAX) {

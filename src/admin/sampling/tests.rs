@@ -125,6 +125,14 @@ fn bad_changes_are_refused_with_what_was_expected() {
         (r#"{"samplingRatePerMillion":null}"#, "got null"),
         (r#"{"samplingRatePerMillion":4294967301}"#, "got 4294967301"),
         (r#"{"samplingRatePerMillion":1e300}"#, "got 1e+300"),
+        (
+            r#"{"samplingRatePerMillion":5,"rules":[],"samplingRatePerMillion":6}"#,
+            "key \"samplingRatePerMillion\" is given twice at line 1",
+        ),
+        (
+            r#"{"rules":[{"index":0,"samplingRatePerMillion":7,"index":2}]}"#,
+            "key \"index\" is given twice",
+        ),
         (r#"{"rate":5}"#, "unknown key \"rate\""),
         (r#"{"rules":{}}"#, "rules: expected a list, got {}"),
         (r#"{"rules":[7]}"#, "rules[0]: expected an object, got 7"),

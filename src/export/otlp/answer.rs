@@ -1,7 +1,7 @@
 //! What a collector's answer means (OTLP specification, sections "OTLP/gRPC Response" and
 //! "OTLP/HTTP Response").
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode, header};
 use prost::Message;
@@ -88,13 +88,13 @@ impl Answer {
         }
     }
 
-    /// An answer by HTTP status, other than success.
-    pub(super) fn http(status: StatusCode, headers: &HeaderMap) -> Self {
+    /// An answer by HTTP status, other than success, that came `now`.
+    pub(super) fn http(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         let error = format!("HTTP status {}", status.as_u16());
         match status.as_u16() {
             429 | 502 | 503 | 504 => Self::Retryable {
                 error,
-                after: retry_after(headers),
+                after: retry_after(headers, now),
             },
             _ => Self::Rejected { error },
         }
@@ -118,10 +118,15 @@ impl Answer {
     }
 }
 
-/// Retry-After in seconds (RFC 9110, section 10.2.3); a date is left to our own backoff.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
+/// Retry-After in seconds or as a date (RFC 9110, section 10.2.3); a date that has passed asks for
+/// no wait. Whoever waits bounds it.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 fn retry_info(details: &[u8]) -> Option<Duration> {
@@ -177,25 +182,30 @@ mod tests {
             (504, true, "a gateway's timeout"),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let answer = Answer::http(status, &HeaderMap::new());
+            let answer = Answer::http(status, &HeaderMap::new(), SystemTime::UNIX_EPOCH);
             assert_eq!(retryable(&answer), expected, "{status}: {why}");
         }
     }
 
     #[test]
-    fn retry_after_is_read_in_seconds() {
+    fn retry_after_is_read_in_seconds_and_as_a_date() {
+        // Half a minute before 07:28.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_792_567_650);
         for (value, expected, why) in [
             ("7", Some(7), "seconds"),
             (" 7 ", Some(7), "padded"),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", Some(30), "a date"),
             (
-                "Wed, 21 Oct 2026 07:28:00 GMT",
-                None,
-                "a date is left to our backoff",
+                "Wednesday, 21-Oct-26 07:28:00 GMT",
+                Some(30),
+                "its old form",
             ),
+            ("Wed, 21 Oct 2026 07:27:00 GMT", Some(0), "a date gone by"),
+            ("Wed, 21 Oct 2026", None, "no date"),
             ("-1", None, "negative"),
         ] {
             let headers = HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())]);
-            let after = match Answer::http(StatusCode::SERVICE_UNAVAILABLE, &headers) {
+            let after = match Answer::http(StatusCode::SERVICE_UNAVAILABLE, &headers, now) {
                 Answer::Retryable { after, .. } => after,
                 other => panic!("{other:?}"),
             };

@@ -1,5 +1,7 @@
 //! OTLP/gRPC over a tonic channel.
 
+use std::time::SystemTime;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -94,7 +96,7 @@ impl Grpc {
         };
         let (head, body) = response.into_parts();
         if head.status != StatusCode::OK {
-            return Answer::http(head.status, &head.headers);
+            return Answer::http(head.status, &head.headers, SystemTime::now());
         }
         // A trailers-only answer has its status in the head.
         if let Some(status) = Status::from_header_map(&head.headers) {

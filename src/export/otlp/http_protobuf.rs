@@ -1,5 +1,7 @@
 //! OTLP/HTTP with binary protobuf, over a pooled client of our own.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -61,7 +63,7 @@ impl HttpProtobuf {
         };
         let (head, body) = response.into_parts();
         if !head.status.is_success() {
-            return Answer::http(head.status, &head.headers);
+            return Answer::http(head.status, &head.headers, SystemTime::now());
         }
         // What the status promised stands, even if the rest can't be read.
         match Limited::new(body, MAX_ANSWER).collect().await {

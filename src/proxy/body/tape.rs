@@ -21,6 +21,7 @@ const MOST: usize = 64 * 1024;
 const MOST_FRAMES: usize = 64;
 
 /// A body, and what has been read of it.
+#[derive(Clone)]
 pub struct Tape(Rc<RefCell<Inner>>);
 
 struct Inner {
@@ -29,6 +30,8 @@ struct Inner {
     bytes: usize,
     /// More was read than is kept.
     lost: bool,
+    /// What came wasn't HTTP.
+    malformed: bool,
 }
 
 enum Kept {
@@ -50,6 +53,7 @@ impl Tape {
             kept: Vec::new(),
             bytes: 0,
             lost: false,
+            malformed: false,
         })))
     }
 
@@ -64,6 +68,11 @@ impl Tape {
     /// Whether the beginning is still there.
     pub fn is_whole(&self) -> bool {
         !self.0.borrow().lost
+    }
+
+    /// Whether it broke off because what came wasn't HTTP.
+    pub fn is_malformed(&self) -> bool {
+        self.0.borrow().malformed
     }
 
     /// There is no second attempt: nothing is kept any more.
@@ -109,8 +118,10 @@ impl Playback {
             Some(Kept::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers.clone()))),
             None => {
                 let frame = ready!(Pin::new(&mut inner.body).poll_frame(cx));
-                if let Some(Ok(frame)) = &frame {
-                    inner.keep(frame);
+                match &frame {
+                    Some(Ok(frame)) => inner.keep(frame),
+                    Some(Err(cut)) => inner.malformed = cut.malformed,
+                    None => {}
                 }
                 frame
             }

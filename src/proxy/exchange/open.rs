@@ -47,13 +47,15 @@ pub struct Open {
 
 /// What the records before this one have.
 #[derive(Clone, Copy, Default)]
-struct Earlier {
+pub struct Earlier {
     /// Bytes of the request's body.
-    up: u64,
+    pub up: u64,
     /// gRPC messages of the request.
     messages: u64,
     /// Bytes of the response's body.
-    down: u64,
+    pub down: u64,
+    /// The id of the first segment: the one the upstream knows.
+    pub first: Option<SpanId>,
     /// The first one's link: later segments have that to the one before.
     link: Option<(TraceId, SpanId, Flags)>,
 }
@@ -118,7 +120,7 @@ impl Open {
         earlier.messages += std::mem::take(&mut record.request_messages);
         earlier.down += std::mem::take(&mut record.response_bytes);
         if record.segment == 0 {
-            earlier.link = record.link;
+            (earlier.link, earlier.first) = (record.link, Some(record.span_id));
         }
         self.earlier.set(earlier);
         record.response_messages = 0;
@@ -132,6 +134,7 @@ impl Open {
     pub fn again(&self, span_id: SpanId, now: Instant) -> Option<Box<Record>> {
         let failed = self.split(span_id, now)?;
         let mut earlier = self.earlier.get();
+        earlier.first = None;
         self.change(|record| {
             record.request_bytes = std::mem::take(&mut earlier.up);
             record.request_messages = std::mem::take(&mut earlier.messages);
@@ -155,12 +158,11 @@ impl Open {
         Some(ended)
     }
 
-    /// Ends the record; the bytes of all that were before it.
-    pub fn end(&self) -> Option<(Box<Record>, (u64, u64))> {
+    /// Ends the record; what those before it have.
+    pub fn end(&self) -> Option<(Box<Record>, Earlier)> {
         let mut record = self.record.borrow_mut().take()?;
         self.count(&mut record);
-        let Earlier { up, down, .. } = self.earlier.get();
-        Some((record, (up, down)))
+        Some((record, self.earlier.get()))
     }
 
     /// Takes what was counted since the last time into the record.

@@ -77,3 +77,53 @@ async fn look(worker: Rc<Worker>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::metrics::Registry;
+    use crate::span::record::{self, Direction};
+
+    /// Open for that long already.
+    fn aged(age: Duration, max: Option<Duration>) -> Rc<Open> {
+        let mut record = record::fixture();
+        record.start = Instant::now().checked_sub(age).expect("a past");
+        Open::new(record, max)
+    }
+
+    fn segment(open: &Open) -> Option<u32> {
+        open.read(|record| record.segment)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_closes_what_is_too_old_and_nobody_looks_at_nothing() {
+        let test = async {
+            let worker = Rc::new(Worker::unread([0; 32], true));
+            let registry = Registry::new(&[("public".into(), Direction::Ingress)], 1);
+            let counters = registry.shard(0).listener(0);
+            let hour = Duration::from_secs(3600);
+            let old = aged(Duration::from_millis(10), Some(Duration::from_millis(5)));
+            let young = aged(Duration::from_millis(10), Some(hour));
+            let endless = aged(Duration::from_millis(10), None);
+            for open in [&old, &young, &endless, &old] {
+                Segments::watch(&worker, &counters, open);
+            }
+            assert_eq!(worker.segments.open.borrow().len(), 2, "each once");
+            assert_eq!(worker.segments.pause(), Some(PAUSES.0), "the shortest's");
+            tokio::time::sleep(PAUSES.0 + Duration::from_millis(1)).await;
+            assert_eq!(segment(&old), Some(2), "too old");
+            assert_eq!(segment(&young), Some(0), "not old enough");
+            assert_eq!(segment(&endless), Some(0), "has no bound");
+            worker.segments.release(&old);
+            assert_eq!(worker.segments.pause(), Some(PAUSES.1), "seldom");
+            worker.segments.release(&young);
+            tokio::time::sleep(PAUSES.1 * 2).await;
+            assert!(!worker.segments.watched.get(), "nothing is open");
+            Segments::watch(&worker, &counters, &old);
+            assert!(worker.segments.watched.get(), "somebody looks again");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+}

@@ -12,13 +12,17 @@ use crate::proxy::body::CutOff;
 
 /// Resolves when the body has been handed over to its end, or one of both sides broke.
 ///
-/// At most one frame of the body waits here, and one that ends the stream waits in the engine: a
-/// slow reader slows its writer.
+/// At most one frame of the body waits here, and, unless [`Pump::exact`], one in the engine: a slow
+/// reader slows its writer.
 pub struct Pump<B> {
     body: B,
     stream: SendStream<Bytes>,
     /// A frame that waits for the peer's window.
     waiting: Option<Bytes>,
+    /// It is the last one.
+    last: bool,
+    /// No more is handed over than the peer's window takes.
+    exact: bool,
 }
 
 /// Nothing more is to be sent.
@@ -34,15 +38,32 @@ where
             body,
             stream,
             waiting: None,
+            last: false,
+            exact: false,
         }
+    }
+
+    /// The same, and what was handed over leaves: nothing is left to wait in the engine, which
+    /// counts the stream as open as long as something does.
+    pub const fn exact(body: B, stream: SendStream<Bytes>) -> Self {
+        let mut pump = Self::new(body, stream);
+        pump.exact = true;
+        pump
     }
 
     /// Ready when a frame was dealt with.
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
         if self.waiting.is_some() {
-            ready!(self.room(cx))?;
-            let frame = self.waiting.take().unwrap_or_default();
-            return Poll::Ready(self.send(frame, false));
+            let room = ready!(self.room(cx))?;
+            let mut frame = self.waiting.take().unwrap_or_default();
+            if self.exact && room < frame.len() {
+                let rest = frame.split_off(room);
+                self.send(frame, false)?;
+                self.hold(rest);
+                return Poll::Ready(Ok(()));
+            }
+            self.send(frame, self.last)?;
+            return Poll::Ready(if self.last { Err(Over) } else { Ok(()) });
         }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
@@ -56,16 +77,15 @@ where
             }
         };
         match frame.into_data() {
-            Ok(data) if self.body.is_end_stream() => {
+            Ok(data) if self.body.is_end_stream() && (data.is_empty() || !self.exact) => {
                 // The last one needs no room: nothing can come behind it.
                 let _ = self.send(data, true);
                 Poll::Ready(Err(Over))
             }
             Ok(data) if data.is_empty() => Poll::Ready(Ok(())),
             Ok(data) => {
-                // Asks for little: what is asked for is kept from the connection's other streams.
-                self.stream.reserve_capacity(1);
-                self.waiting = Some(data);
+                self.last = self.body.is_end_stream();
+                self.hold(data);
                 Poll::Ready(Ok(()))
             }
             Err(frame) => {
@@ -78,15 +98,27 @@ where
         }
     }
 
-    /// Ready when the peer takes a byte.
-    fn room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
-        while self.stream.capacity() == 0 {
+    /// Has a frame wait for the peer's window.
+    fn hold(&mut self, data: Bytes) {
+        // What is asked for is kept from the connection's other streams: so if the rest of the
+        // frame may wait in the engine, this asks for little.
+        let ask = if self.exact { data.len() } else { 1 };
+        self.stream.reserve_capacity(ask);
+        self.waiting = Some(data);
+    }
+
+    /// Ready with the bytes the peer takes, when it takes any.
+    fn room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Over>> {
+        loop {
+            let room = self.stream.capacity();
+            if room > 0 {
+                return Poll::Ready(Ok(room));
+            }
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Poll::Ready(Err(Over)),
             }
         }
-        Poll::Ready(Ok(()))
     }
 
     fn send(&mut self, data: Bytes, last: bool) -> Result<(), Over> {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -32,6 +33,23 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Bytes of a response that may wait for a slow reader, per stream.
 const SEND_BUFFER: usize = 128 * 1024;
 
+/// What small DATA frames nobody has read may cost beyond their bytes, per connection: the engine
+/// keeps about 256 bytes for each, and ends the connection beyond this. Sixteen uploads of a few
+/// bytes a message, as streaming calls send them, may wait for a stalled upstream.
+///
+/// With [`CONNECTION_WINDOW`] it bounds what a caller can pin by not being read: 20 MiB.
+const FRAME_BUDGET: usize = 16 * 1024 * 1024;
+
+/// Streams that were answered before their request had ended, and how long the engine remembers
+/// them: what comes late for one of them is no fault of the caller's. About half a KiB each.
+const ANSWERED_EARLY: usize = 2048;
+const REMEMBERED: Duration = Duration::from_secs(2);
+
+/// Frames for streams the engine has forgotten, or that break the protocol, in a connection's whole
+/// life. Each is answered by a reset that may have to wait: so it stays bounded, but so that
+/// a caller who sends late now and then gets old.
+const STRAY_FRAMES: usize = 8192;
+
 /// Serves a connection until it ends.
 pub struct Served<I> {
     state: State<I>,
@@ -51,6 +69,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Served<I> {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(FRAME_BUDGET)
+            .max_concurrent_reset_streams(ANSWERED_EARLY)
+            .reset_stream_duration(REMEMBERED)
+            .max_local_error_reset_streams(Some(STRAY_FRAMES))
             .max_concurrent_streams(limits.max_concurrent_streams)
             .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
             .handshake(io);

@@ -73,7 +73,8 @@ pub struct Flight<'a> {
     pub body: &'a mut (Decoder, Encoder),
     /// Bounds the wait for the response's head, from when the request has left in full.
     pub patience: Option<Duration>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    /// Its end, once the request has left.
+    pub deadline: Option<Pin<Box<Sleep>>>,
     lag: Option<Pin<Box<Sleep>>>,
     phase: Phase,
     /// The upstream takes no more bytes.

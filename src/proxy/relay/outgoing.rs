@@ -85,7 +85,7 @@ impl Relay {
             repeatable: request.method.is_idempotent() && length == Length::None,
             keep: keep && matches!(wanted, Wanted::Response),
             keep_up: false,
-            interim: false,
+            interim: 0,
             finishing: Rc::clone(&self.finishing),
             wanted,
         };
@@ -101,6 +101,7 @@ impl Relay {
         };
         let mut body = (Decoder::new(length), encoder);
         let mut again = false;
+        let mut deadline = None;
         loop {
             let kept = if again { None } else { upstream.raw().take() };
             let may_repeat = kept.is_some();
@@ -124,11 +125,14 @@ impl Relay {
                 may_repeat,
             );
             flight.patience = listener.settings.upstream.response_header_timeout;
+            flight.deadline = deadline.take();
             let end = poll_fn(|cx| flight.poll(cx)).await;
             let sent = flight.request_done();
             match end {
                 End::Again(fault) => {
                     again = true;
+                    // It bounds both attempts.
+                    deadline = flight.deadline.take();
                     listener.counters.upstream_retried();
                     self.renew(&mut reply.exchange, listener, fault);
                 }

@@ -14,6 +14,7 @@ use crate::proxy::exchange::open::Uploaded;
 use crate::proxy::framing::{self, Coding, Length};
 use crate::proxy::head::{Head as _, has_token};
 use crate::proxy::hop::{self, Upgrade};
+use crate::proxy::interim::MOST;
 use crate::proxy::pipeline::{self, Wanted};
 use crate::proxy::trace::{self, Traced};
 use crate::proxy::trailers;
@@ -46,8 +47,8 @@ pub struct Reply {
     pub keep: bool,
     /// The upstream's connection may carry another request.
     pub keep_up: bool,
-    /// Interim responses came.
-    pub interim: bool,
+    /// Interim responses that came.
+    pub interim: u8,
     /// The connection is to end.
     pub finishing: Rc<Cell<bool>>,
 }
@@ -100,6 +101,9 @@ impl Reply {
     ) -> Result<Head, Fault> {
         let fields = &mut wires.fields;
         if head.status < 200 && head.status != 101 {
+            if self.interim == MOST {
+                return Err(Fault::Protocol);
+            }
             self.interim(head, fields, &mut wires.output.bytes);
             return Ok(Head::Interim);
         }
@@ -189,7 +193,7 @@ impl Reply {
 
     /// Interim responses go to callers that know them.
     fn interim(&mut self, head: &parse::Response, fields: &mut Fields, out: &mut Vec<u8>) {
-        self.interim = true;
+        self.interim += 1;
         self.exchange.interim(head.status);
         if head.status == 100 {
             self.waits = false;

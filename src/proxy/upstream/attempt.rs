@@ -15,12 +15,13 @@ use tokio::task::AbortHandle;
 use super::error::EngineError;
 use super::forward::{Answer, Route};
 use super::heard::Ear;
+use super::patience::Patience;
 use super::saved::Saved;
 use super::{Checkout, Lease, Upstream, Version};
 use crate::proxy::body::{Incoming, RequestBody, Tape};
 use crate::proxy::http2::frames::Frames;
 use crate::proxy::http2::pump::Pump;
-use crate::proxy::interim::Interim;
+use crate::proxy::interim::{Interim, MOST};
 use crate::proxy::{http1, local, target};
 use crate::span::record::Fault;
 
@@ -28,7 +29,7 @@ use crate::span::record::Fault;
 pub struct Attempt {
     sent: Sent,
     /// Resolves when the answer has been waited for too long.
-    late: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    late: Option<Box<Patience>>,
     lease: Lease,
     replay: Option<Box<Replay>>,
 }
@@ -38,7 +39,8 @@ type Http1Answer = Result<Response<hyper::body::Incoming>, TrySendError<Request<
 /// An answer that is awaited.
 enum Sent {
     Http1(Pin<Box<dyn Future<Output = Http1Answer>>>, Option<Interim>),
-    Http2(ResponseFuture, Option<Sending>),
+    /// With the number of interim responses that have come.
+    Http2(ResponseFuture, Option<Sending>, u8),
 }
 
 /// A request's body on its way over HTTP/2; taken back when dropped before there is an answer.
@@ -82,6 +84,8 @@ enum Arrived {
     Answer(Response<Incoming>),
     /// And the request, if nothing of it was sent.
     Error(EngineError, Option<Request<RequestBody>>),
+    /// More interim responses than anybody has use for.
+    Flood,
 }
 
 /// What has come of an attempt.
@@ -104,6 +108,16 @@ pub struct Unanswered {
     pub anew: Option<Box<(Parts, RequestBody)>>,
 }
 
+impl Unanswered {
+    const fn of(fault: Fault) -> Self {
+        Self {
+            fault,
+            error: None,
+            anew: None,
+        }
+    }
+}
+
 impl Attempt {
     /// Sends a request on a connection.
     pub fn begin(
@@ -123,8 +137,9 @@ impl Attempt {
         }
         let mut replay = replayable(&head, &body, &checkout);
         rewrite(&route.upstream, &mut head, &body, version)?;
-        let patience = route.upstream.settings.response_header_timeout;
-        let late = patience.map(|patience| late(&mut body, patience));
+        let late = route
+            .patience
+            .map(|patience| Box::new(Patience::new(body.left(), patience)));
         let (sent, lease) = match checkout {
             Checkout::Http1(mut checkout) => {
                 let mut request = Request::from_parts(head, body);
@@ -146,17 +161,17 @@ impl Attempt {
                     let tape = Tape::of(body);
                     let body = RequestBody::again(&tape);
                     if let Some(replay) = &mut replay {
-                        replay.tape = Some(tape);
+                        replay.tape = Some(tape.clone());
                     }
                     let counters = route.upstream.dialer.counters();
                     let place = slot.upload();
                     let pump = async move {
-                        Pump::new(body, stream).await;
-                        drop(place);
+                        Pump::exact(body, stream).await;
+                        place.ended(tape.is_malformed());
                     };
                     Sending(Some(local::abortable(counters, pump)))
                 });
-                (Sent::Http2(answer, sending), Lease::Http2 { _slot: slot })
+                (Sent::Http2(answer, sending, 0), Lease::Http2 { slot })
             }
         };
         Ok(Self {
@@ -173,6 +188,10 @@ impl Attempt {
         match self.sent.poll(interim, cx) {
             Poll::Ready(Arrived::Interim(head)) => Poll::Ready(Step::Interim(head)),
             Poll::Ready(Arrived::Answer(response)) => Poll::Ready(Step::Answer(response)),
+            Poll::Ready(Arrived::Error(..)) if self.lease.upload_was_malformed() => {
+                Poll::Ready(Step::None(Unanswered::of(Fault::BadRequest)))
+            }
+            Poll::Ready(Arrived::Flood) => Poll::Ready(Step::None(Unanswered::of(Fault::Protocol))),
             Poll::Ready(Arrived::Error(error, unsent)) => {
                 let anew = match unsent {
                     Some(unsent) => Some(Box::new(unsent.into_parts())),
@@ -185,16 +204,17 @@ impl Attempt {
                 }))
             }
             Poll::Pending => match &mut self.late {
-                Some(late) => late.as_mut().poll(cx).map(|()| {
-                    Step::None(Unanswered {
-                        fault: Fault::ResponseHeaderTimeout,
-                        error: None,
-                        anew: None,
-                    })
-                }),
+                Some(late) => late
+                    .poll(cx)
+                    .map(|()| Step::None(Unanswered::of(Fault::ResponseHeaderTimeout))),
                 None => Poll::Pending,
             },
         }
+    }
+
+    /// What is left of the time to wait for an answer.
+    pub fn patience(&self) -> Option<Duration> {
+        self.late.as_ref().map(|late| late.rest())
     }
 
     /// There is an answer, and so no second attempt.
@@ -221,6 +241,9 @@ impl Sent {
                 if let Some(head) = heads.as_ref().and_then(|heads| heads.poll(cx)) {
                     return Poll::Ready(Arrived::Interim(head));
                 }
+                if heads.as_ref().is_some_and(Interim::is_flood) {
+                    return Poll::Ready(Arrived::Flood);
+                }
                 sent.as_mut().poll(cx).map(|sent| match sent {
                     Ok(response) => Arrived::Answer(response.map(Incoming::Http1)),
                     Err(mut unsent) => {
@@ -229,11 +252,16 @@ impl Sent {
                     }
                 })
             }
-            Self::Http2(sent, sending) => {
-                // Asked first: what isn't asked for before the answer is lost.
-                while interim && let Some(Ok(head)) = ready!(sent.poll_informational(cx)) {
+            Self::Http2(sent, sending, heads) => {
+                // Asked first: what isn't asked for waits in the engine, and before the answer it
+                // is lost.
+                while let Some(Ok(head)) = ready!(sent.poll_informational(cx)) {
+                    *heads += 1;
+                    if *heads > MOST {
+                        return Poll::Ready(Arrived::Flood);
+                    }
                     // HTTP/2 knows no switch of protocols (RFC 9113, section 8.6).
-                    if head.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    if interim && head.status() != StatusCode::SWITCHING_PROTOCOLS {
                         return Poll::Ready(Arrived::Interim(head));
                     }
                 }
@@ -251,15 +279,6 @@ impl Sent {
             }
         }
     }
-}
-
-fn late(body: &mut RequestBody, patience: Duration) -> Pin<Box<dyn Future<Output = ()>>> {
-    let left = body.left();
-    Box::pin(async move {
-        // An error says that the body is gone, which is what is waited for.
-        let _ = left.await;
-        tokio::time::sleep(patience).await;
-    })
 }
 
 fn rewrite(

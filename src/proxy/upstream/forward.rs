@@ -6,23 +6,24 @@
 //! (RFC 9112, section 9.3.1).
 //!
 //! `responseHeaderTimeout` runs from the moment the request has left, body included: a slow
-//! upload isn't the upstream's delay.
+//! upload isn't the upstream's delay. A second attempt has what the first one left of it.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::Response;
 use http::request::Parts;
 
 use super::attempt::{Attempt, Step, Unanswered};
-use super::error::EngineError;
+use super::error::{CallerFault, EngineError};
 use super::{Lease, Need, Upstream, Version};
 use crate::proxy::body::{Incoming, RequestBody};
 use crate::proxy::gate::Gate;
 use crate::proxy::interim::Interim;
-use crate::span::record::Fault;
+use crate::span::record::{Fault, Outcome};
 
 /// The upstream's answer.
 pub struct Answer {
@@ -40,6 +41,20 @@ pub struct Failure {
     pub fault: Fault,
     /// The engine's error, which may carry the upstream's reset code.
     pub error: Option<EngineError>,
+}
+
+impl Failure {
+    /// Whether it is the caller's doing: what that is answered, and how the request ends.
+    pub fn callers(&self) -> Option<(Fault, Outcome)> {
+        let malformed = (Fault::BadRequest, Outcome::Refused(Fault::BadRequest));
+        let fault = self.error.as_ref().and_then(EngineError::caller_fault);
+        match (fault, self.fault) {
+            (Some(CallerFault::Gone), _) => Some((Fault::BadRequest, Outcome::Cancelled)),
+            (Some(CallerFault::Malformed), _) | (None, Fault::BadRequest) => Some(malformed),
+            (None, Fault::BadTarget) => Some((self.fault, Outcome::Refused(self.fault))),
+            (None, _) => None,
+        }
+    }
 }
 
 /// A request whose first attempt failed, to be sent anew: by [`Flight::resend`].
@@ -61,6 +76,8 @@ pub struct Route {
     pub gate: Option<Gate>,
     /// Whether the caller is told of interim responses.
     pub tells: bool,
+    /// How long the answer may be waited for, over both attempts.
+    pub patience: Option<Duration>,
 }
 
 /// A request on its way. Small, and polled where it stands: there is
@@ -121,7 +138,7 @@ impl Route {
 
     /// Connects if need be.
     async fn slowly(
-        self,
+        mut self,
         request: Box<(Parts, RequestBody)>,
         resent: bool,
         interim: Interim,
@@ -145,6 +162,7 @@ impl Route {
                 }
                 Step::Answer(response) => return Arrived::Answer(attempt.answered(response)),
                 Step::None(unanswered) => {
+                    self.patience = attempt.patience();
                     drop(attempt);
                     return self.unanswered(unanswered, resent);
                 }
@@ -179,7 +197,9 @@ impl Flight {
                 Step::Answer(response) => Poll::Ready(Arrived::Answer(attempt.answered(response))),
                 Step::None(unanswered) => {
                     match std::mem::replace(&mut self.state, State::Returned) {
-                        State::Sent(route, _) => {
+                        State::Sent(mut route, attempt) => {
+                            route.patience = attempt.patience();
+                            drop(attempt);
                             Poll::Ready(route.unanswered(unanswered, self.resent))
                         }
                         _ => Poll::Pending,

@@ -30,6 +30,7 @@ struct Idle {
     sender: SendRequest<RequestBody>,
     ear: Ear,
     since: Instant,
+    used: bool,
 }
 
 /// A connection taken from the pool, or a new one.
@@ -82,7 +83,7 @@ impl Pool {
         Checkout {
             sender: kept.sender,
             ear: kept.ear,
-            reused: true,
+            reused: kept.used,
             pool: Rc::downgrade(self),
         }
     }
@@ -117,13 +118,19 @@ impl Pool {
             .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_TIMEOUT);
     }
 
-    fn put(&self, sender: SendRequest<RequestBody>, ear: Ear) {
+    /// Keeps a new connection for whoever comes next.
+    pub fn keep(&self, new: Checkout) {
+        self.put(new.sender, new.ear, new.reused);
+    }
+
+    fn put(&self, sender: SendRequest<RequestBody>, ear: Ear, used: bool) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push(Idle {
                 sender,
                 ear,
                 since: Instant::now(),
+                used,
             });
         }
     }
@@ -136,11 +143,11 @@ impl Checkout {
             return;
         };
         if self.sender.is_ready() {
-            pool.put(self.sender, self.ear);
+            pool.put(self.sender, self.ear, true);
         } else if !self.sender.is_closed() {
             tokio::task::spawn_local(async move {
                 if ready(&mut self.sender).await {
-                    pool.put(self.sender, self.ear);
+                    pool.put(self.sender, self.ear, true);
                 }
             });
         }
@@ -171,7 +178,7 @@ mod tests {
         tokio::task::spawn_local(connection);
         sender.ready().await.expect("an open connection");
         let pool = Pool::new();
-        pool.put(sender, Ear::default());
+        pool.put(sender, Ear::default(), true);
         (pool, theirs)
     }
 

@@ -5,6 +5,8 @@
 
 mod keepalive;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -17,11 +19,13 @@ use h2::client::{Builder, Connection as Engine, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 use http::Request;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use self::seen::Seen;
 
-use super::Version;
 use super::connect::{Connected, Dialer};
+use super::shared::Shared;
+use super::{IDLE_TIMEOUT, Version};
 use crate::listen::stream::Stream;
 use crate::proxy::local;
 use crate::proxy::witness::Witnessed;
@@ -37,6 +41,14 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 /// readers don't starve the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 
+/// What small DATA frames nobody has read may cost beyond their bytes, per connection: the engine
+/// keeps about 256 bytes for each, and ends the connection, with everybody's streams, beyond
+/// this. One stream that is full of frames of one byte doesn't reach it.
+///
+/// With [`CONNECTION_WINDOW`] it bounds what an upstream's connection can pin behind readers that
+/// have stalled: 192 MiB.
+const FRAME_BUDGET: usize = STREAM_WINDOW as usize * 256;
+
 /// Bytes of a request that may wait for a slow upstream, per stream.
 const SEND_BUFFER: usize = 1024 * 1024;
 
@@ -44,7 +56,8 @@ const SEND_BUFFER: usize = 1024 * 1024;
 pub struct Pool {
     dialer: Rc<Dialer>,
     connections: RefCell<Vec<Rc<Connection>>>,
-    connecting: RefCell<Option<Rc<Attempt>>>,
+    /// A burst of requests makes one connection.
+    connecting: Shared<Result<(), TakeError>>,
 }
 
 /// A connection: the pool and the requests on it hold it. When all have let go it ends.
@@ -53,6 +66,8 @@ struct Connection {
     streams: Cell<usize>,
     /// Whether it has carried a request.
     used: Cell<bool>,
+    /// Since when it is known to carry no stream.
+    idle: Cell<Option<Instant>>,
     state: Rc<State>,
 }
 
@@ -64,13 +79,6 @@ struct State {
     seen: Seen,
     /// Nobody holds the connection any more.
     abandoned: Notify,
-}
-
-/// One connection being made, awaited by everybody who needs it.
-#[derive(Default)]
-struct Attempt {
-    outcome: Cell<Option<Result<(), TakeError>>>,
-    done: Notify,
 }
 
 /// Why there is no stream.
@@ -88,15 +96,16 @@ pub struct Slot {
     sender: SendRequest<Bytes>,
     /// Whether the connection has carried a request before.
     pub reused: bool,
-    /// Held by the request's body, too, while that is on its way.
-    shared: Option<Rc<()>>,
+    /// Held by the request's body, too, while that is on its way; says whether it broke off
+    /// because it wasn't HTTP: the reset sent for it doesn't tell.
+    shared: Option<Rc<Cell<bool>>>,
 }
 
 /// The place of a stream whose answer may end before the request's body does: whichever ends
 /// last frees it.
 pub struct Upload {
     connection: Rc<Connection>,
-    shared: Rc<()>,
+    shared: Rc<Cell<bool>>,
 }
 
 impl Slot {
@@ -119,6 +128,18 @@ impl Slot {
             connection: Rc::clone(&self.connection),
             shared: Rc::clone(shared),
         }
+    }
+
+    /// Whether the request's body broke off because it wasn't HTTP.
+    pub fn upload_was_malformed(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.get())
+    }
+}
+
+impl Upload {
+    /// The body has left, or broken off; `malformed`: because it wasn't HTTP.
+    pub fn ended(self, malformed: bool) {
+        self.shared.set(malformed);
     }
 }
 
@@ -145,7 +166,7 @@ impl Pool {
         Rc::new(Self {
             dialer,
             connections: RefCell::default(),
-            connecting: RefCell::new(None),
+            connecting: Shared::default(),
         })
     }
 
@@ -155,24 +176,29 @@ impl Pool {
             if let Some(slot) = self.free() {
                 return Ok(slot);
             }
-            let attempt = self.attempt();
-            let done = attempt.done.notified();
-            if attempt.outcome.get().is_none() {
-                done.await;
-            }
-            // Success may have been used up by others already: look again.
-            if let Some(Err(error)) = attempt.outcome.get() {
-                return Err(error);
-            }
+            let broken = Err(TakeError::Fault(Fault::Internal));
+            let connect = || {
+                let pool = Rc::clone(self);
+                async move { pool.connect().await }
+            };
+            let counters = self.dialer.counters();
+            self.connecting.join(counters, broken, connect).await?;
+            // It may have been used up by others already: look again.
         }
     }
 
     /// Starts HTTP/2 on a connection that is already there.
-    pub async fn open(self: &Rc<Self>, io: Stream) -> Result<Slot, Fault> {
+    pub async fn open(&self, io: Stream) -> Result<(), Fault> {
         let connection = self.handshake(io).await?;
-        let slot = connection.slot().ok_or(Fault::ConnectionClosed)?;
         self.connections.borrow_mut().push(connection);
-        Ok(slot)
+        Ok(())
+    }
+
+    /// Lets connections go that have been idle too long, or have ended.
+    pub fn sweep(&self) {
+        self.connections
+            .borrow_mut()
+            .retain(|connection| connection.is_wanted());
     }
 
     /// A place on an open connection.
@@ -194,26 +220,7 @@ impl Pool {
         None
     }
 
-    /// The attempt under way, or a new one: a burst of requests makes one connection.
-    fn attempt(self: &Rc<Self>) -> Rc<Attempt> {
-        let mut connecting = self.connecting.borrow_mut();
-        if let Some(attempt) = &*connecting {
-            return Rc::clone(attempt);
-        }
-        let attempt = Rc::new(Attempt::default());
-        *connecting = Some(Rc::clone(&attempt));
-        let (pool, promise) = (Rc::clone(self), Rc::clone(&attempt));
-        // Its own task: the request that asked for it may be cancelled, others still wait.
-        local::spawn(self.dialer.counters(), async move {
-            let outcome = pool.connect().await;
-            pool.connecting.borrow_mut().take();
-            promise.outcome.set(Some(outcome));
-            promise.done.notify_waiters();
-        });
-        attempt
-    }
-
-    async fn connect(self: &Rc<Self>) -> Result<(), TakeError> {
+    async fn connect(&self) -> Result<(), TakeError> {
         let Connected { io, version } = self
             .dialer
             .dial(Some(Version::Http2))
@@ -222,9 +229,7 @@ impl Pool {
         if version == Version::Http1 {
             return Err(TakeError::SpeaksHttp1);
         }
-        let connection = self.handshake(io).await.map_err(TakeError::Fault)?;
-        self.connections.borrow_mut().push(connection);
-        Ok(())
+        self.open(io).await.map_err(TakeError::Fault)
     }
 
     /// Ends when the upstream's SETTINGS have come: only they say how many streams it takes.
@@ -237,6 +242,7 @@ impl Pool {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(FRAME_BUDGET)
             .max_header_list_size(self.dialer.head_limits().bytes_u32())
             // Frames that come late for a cancelled stream are counted as faults for a connection's
             // whole life: callers that cancel must not end it for those that don't.
@@ -254,6 +260,7 @@ impl Pool {
             sender,
             streams: Cell::new(0),
             used: Cell::new(false),
+            idle: Cell::new(None),
             state,
         });
         tokio::time::timeout(self.dialer.connect_timeout(), connection.settled())
@@ -292,6 +299,7 @@ impl Connection {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
+        self.idle.set(None);
         Some(Slot {
             connection: Rc::clone(self),
             sender,
@@ -303,6 +311,15 @@ impl Connection {
     /// A stream has.
     fn ended(&self) {
         self.streams.set(self.streams.get() - 1);
+    }
+
+    /// Whether it is worth keeping. Idle time counts from the first look that found it so: a
+    /// request need not ask the clock.
+    fn is_wanted(&self) -> bool {
+        let idle = self.streams.get() == 0;
+        let since = idle.then(|| self.idle.get().unwrap_or_else(Instant::now));
+        self.idle.set(since);
+        !self.state.closed.get() && since.is_none_or(|since| since.elapsed() < IDLE_TIMEOUT)
     }
 
     /// Resolves when the upstream's SETTINGS have come, or nothing can come any more.

@@ -192,3 +192,17 @@ fn one_connection_serves_many_requests_of_both_versions_under_auto() {
         assert_eq!(secured.server.connections(), 1, "{alpn}");
     }
 }
+
+#[test]
+fn a_burst_of_first_requests_makes_one_connection_under_auto() {
+    let secured = Secured::start(&["h2", "http/1.1"], None);
+    let proxy = Proxy::start(&proxy::quiet(&secured.upstream("", NAMED), ""));
+    block_on(async {
+        let mut a = Caller::tcp(proxy.at(0), Speaks::Http1).await;
+        let mut b = Caller::tcp(proxy.at(0), Speaks::Http1).await;
+        let mut c = Caller::tcp(proxy.at(0), Speaks::Http2).await;
+        let (a, b, c) = tokio::join!(a.get("/"), b.get("/"), c.get("/"));
+        assert_eq!([a.status, b.status, c.status], [200; 3]);
+    });
+    assert_eq!(secured.server.connections(), 1);
+}

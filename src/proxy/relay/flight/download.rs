@@ -47,7 +47,7 @@ impl Flight<'_> {
                 let repeat = self.may_repeat
                     && self.reply.repeatable
                     && self.wires.from_up.is_empty()
-                    && !self.reply.interim;
+                    && self.reply.interim == 0;
                 Err(if repeat {
                     End::Again(fault)
                 } else {

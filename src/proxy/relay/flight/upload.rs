@@ -95,7 +95,7 @@ impl Flight<'_> {
     fn went_deaf(&mut self, error: &io::Error) -> Result<(), End> {
         let silent = matches!(self.phase, Phase::Head { .. })
             && self.wires.from_up.is_empty()
-            && !self.reply.interim;
+            && self.reply.interim == 0;
         // TLS may have sent a part of what it refuses to have taken.
         let unsent = self.wires.to_up.untouched()
             && !self.spent
