@@ -1,0 +1,311 @@
+//! What callers on unix sockets say for `:authority`.
+//!
+//! A socket has no name that an authority could be made of, so gRPC libraries send what they
+//! have: its path, as it is or percent-encoded, nothing at all, or `localhost`. The engine resets
+//! streams whose authority isn't one (RFC 3986, section 3.2) before anybody sees the request.
+//! So on these sockets bytes pass [`Lenient`] first: there an authority that can't be one becomes
+//! as many zeros, and an empty one is taken out. Then [`settle`] makes both `localhost`, which is
+//! what such servers expect, and all that is told of it: what the caller wrote names nothing.
+//!
+//! Bodies and all other frames pass as they are; nothing is decoded that isn't needed, nothing
+//! remembered but the frame that is being read. What isn't well-formed passes, too: the engine
+//! refuses it as it does elsewhere.
+
+mod block;
+mod huffman;
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use http::Method;
+use http::header;
+use http::request::Parts;
+use http::uri::{Authority, Scheme, Uri};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::listen::sniff::PREFACE;
+
+/// Bytes of a frame's head (RFC 9113, section 4.1).
+const HEAD: usize = 9;
+
+/// Bytes behind it at most: the engine announces no other SETTINGS_MAX_FRAME_SIZE.
+const LONGEST: usize = 16_384;
+
+const HEADERS: u8 = 1;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+
+/// Names whom a request is for that says nobody, or nobody that could be.
+pub fn settle(parts: &mut Parts) {
+    let unnamed = match parts.uri.authority() {
+        Some(authority) => authority.as_str().bytes().all(|byte| byte == b'0'),
+        None => parts.method != Method::CONNECT && !parts.headers.contains_key(header::HOST),
+    };
+    if !unnamed {
+        return;
+    }
+    let mut uri = std::mem::take(&mut parts.uri).into_parts();
+    if uri.path_and_query.is_some() {
+        uri.scheme = Some(Scheme::HTTP);
+    }
+    uri.authority = Some(Authority::from_static("localhost"));
+    // With all parts there nothing is missing.
+    parts.uri = Uri::from_parts(uri).unwrap_or_default();
+}
+
+/// A byte stream whose reader gets authorities it can read. The preface comes first.
+pub struct Lenient<S> {
+    inner: S,
+    frames: Frames,
+    held: Held,
+}
+
+/// What was read and not given on.
+enum Held {
+    Nothing,
+    /// A frame's beginning.
+    Beginning(BytesMut),
+    /// A frame, or what is left of the stream.
+    Whole(BytesMut),
+}
+
+impl<S> Lenient<S> {
+    /// Reads from a stream of which nothing was read.
+    pub const fn new(inner: S) -> Self {
+        Self {
+            inner,
+            frames: Frames {
+                passing: PREFACE.len(),
+            },
+            held: Held::Nothing,
+        }
+    }
+}
+
+/// Where in a stream of frames one stands.
+struct Frames {
+    /// Bytes that pass unseen before the next frame begins.
+    passing: usize,
+}
+
+/// Of a chunk that was gone through.
+struct Sifted {
+    /// Bytes that can be given on, from the start.
+    ready: usize,
+    /// Where the frame begins that doesn't end here; what is before that and behind `ready` is
+    /// nothing any more.
+    rest: usize,
+}
+
+impl Frames {
+    /// Goes through what came; bytes move to the front as heads become shorter.
+    fn sift(&mut self, chunk: &mut [u8]) -> Sifted {
+        let (mut ready, mut at) = (0, 0);
+        while let Some(left) = chunk.get_mut(at..).filter(|left| !left.is_empty()) {
+            let (length, kept) = if self.passing > 0 {
+                let length = self.passing.min(left.len());
+                self.passing -= length;
+                (length, length)
+            } else {
+                match Next::of(left) {
+                    Next::Any(length) => {
+                        self.passing = length;
+                        continue;
+                    }
+                    Next::Unclear(_) => break,
+                    Next::Head(length) => {
+                        let Some(frame) = left.get_mut(..length) else {
+                            break;
+                        };
+                        (length, length - shorten(frame))
+                    }
+                }
+            };
+            if ready != at {
+                // Both ends lie within the chunk, for `ready` is behind `at`.
+                chunk.copy_within(at..at + kept, ready);
+            }
+            ready += kept;
+            at += length;
+        }
+        Sifted { ready, rest: at }
+    }
+}
+
+/// What the next frame is.
+enum Next {
+    /// A request's head, or its trailers, of so many bytes; all are there.
+    Head(usize),
+    /// Anything else, of so many bytes.
+    Any(usize),
+    /// So many bytes more are needed.
+    Unclear(usize),
+}
+
+impl Next {
+    fn of(bytes: &[u8]) -> Self {
+        let Some(&[a, b, c, kind, ..]) = bytes.first_chunk::<HEAD>() else {
+            return Self::Unclear(HEAD.saturating_sub(bytes.len()));
+        };
+        let length = u32::from_be_bytes([0, a, b, c]) as usize;
+        let whole = HEAD + length;
+        if kind != HEADERS || length > LONGEST {
+            Self::Any(whole)
+        } else if whole > bytes.len() {
+            Self::Unclear(whole - bytes.len())
+        } else {
+            Self::Head(whole)
+        }
+    }
+}
+
+/// Settles the authority in a HEADERS frame (RFC 9113, section 6.2); how many bytes fewer it has
+/// then. A block that goes on in other frames is read as far as it goes: the authority comes first.
+fn shorten(frame: &mut [u8]) -> usize {
+    let Some((head, payload)) = frame.split_first_chunk_mut::<HEAD>() else {
+        return 0;
+    };
+    let flags = head[4];
+    let mut start = 0;
+    let mut padding = 0;
+    if flags & PADDED != 0 {
+        start += 1;
+        padding = payload.first().copied().map_or(0, usize::from);
+    }
+    if flags & PRIORITY != 0 {
+        start += 5;
+    }
+    let Some(end) = payload.len().checked_sub(padding) else {
+        return 0;
+    };
+    let Some(lost) = payload.get_mut(start..end).map(block::settle) else {
+        return 0;
+    };
+    if lost > 0 {
+        block::replace(payload, end - lost..end, &[]);
+        let length = u32::try_from(payload.len() - lost).unwrap_or_default();
+        let [_, a, b, c] = length.to_be_bytes();
+        [head[0], head[1], head[2]] = [a, b, c];
+    }
+    lost
+}
+
+impl<S: AsyncRead + Unpin> Lenient<S> {
+    /// Reads into the caller's own memory; ready without a byte if all that came is held.
+    fn read_into(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Read>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let fresh = buf.filled_mut().get_mut(before..).unwrap_or_default();
+        if fresh.is_empty() {
+            return Poll::Ready(Ok(Read::Done));
+        }
+        let sifted = self.frames.sift(fresh);
+        if let Some(rest @ [_, ..]) = fresh.get(sifted.rest..) {
+            self.held = Held::Beginning(BytesMut::from(rest));
+        }
+        buf.set_filled(before + sifted.ready);
+        Poll::Ready(Ok(if sifted.ready > 0 {
+            Read::Done
+        } else {
+            Read::Held
+        }))
+    }
+
+    /// Reads what a frame that has begun needs, and nothing behind it.
+    fn read_on(&mut self, cx: &mut Context<'_>, needed: usize) -> Poll<io::Result<()>> {
+        let Held::Beginning(bytes) = &mut self.held else {
+            return Poll::Ready(Ok(()));
+        };
+        let before = bytes.len();
+        bytes.resize(before + needed, 0);
+        let mut room = ReadBuf::new(bytes.get_mut(before..).unwrap_or_default());
+        let read = Pin::new(&mut self.inner).poll_read(cx, &mut room);
+        let count = room.filled().len();
+        bytes.truncate(before + count);
+        ready!(read)?;
+        if count == 0 {
+            // The stream's end: what is there is for the engine to judge.
+            self.held = Held::Whole(std::mem::take(bytes));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What a read came to.
+enum Read {
+    /// There are bytes, or it is the end.
+    Done,
+    /// There is only what is held.
+    Held,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.held {
+                Held::Nothing => {
+                    if let Read::Done = ready!(this.read_into(cx, buf))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Held::Beginning(bytes) => match Next::of(bytes) {
+                    Next::Unclear(needed) => ready!(this.read_on(cx, needed))?,
+                    Next::Any(_) | Next::Head(_) => {
+                        let sifted = this.frames.sift(bytes);
+                        bytes.truncate(sifted.ready);
+                        this.held = Held::Whole(std::mem::take(bytes));
+                    }
+                },
+                Held::Whole(bytes) => {
+                    let count = bytes.len().min(buf.remaining());
+                    buf.put_slice(bytes.get(..count).unwrap_or_default());
+                    bytes.advance(count);
+                    if bytes.is_empty() {
+                        this.held = Held::Nothing;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Lenient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
