@@ -22,6 +22,7 @@ use crate::span_view::{View, views};
 
 const RUNTIME: &str = "/runtime.v1.RuntimeService";
 const VERSION: &str = "/runtime.v1.RuntimeService/Version";
+const CREATE: &str = "/containerd.services.containers.v1.Containers/Create";
 const EVENTS: &str = "/containerd.services.events.v1.Events/Subscribe";
 
 /// What a message may have in bytes, for the kubelet and for containerd.
@@ -101,6 +102,28 @@ async fn waits<T>(future: &mut (impl Future<Output = T> + Unpin)) -> bool {
     tokio::time::timeout(moment, future).await.is_err()
 }
 
+/// Asks for a container with a specification of these bytes.
+fn container(value: Bytes) -> Request<Bytes> {
+    let message = CreateContainer {
+        container: Some(Container {
+            id: "test".to_owned(),
+            runtime: Some(Runtime {
+                name: "io.containerd.runc.v2".to_owned(),
+            }),
+            spec: Some(Any {
+                type_url: "test".to_owned(),
+                value,
+            }),
+        }),
+    };
+    let mut request = Request::new(Bytes::from(message.encode_to_vec()));
+    let namespace = "test".parse().expect("metadata");
+    request
+        .metadata_mut()
+        .insert("containerd-namespace", namespace);
+    request
+}
+
 fn method(path: &str) -> &str {
     path.trim_start_matches('/')
 }
@@ -174,6 +197,7 @@ async fn services_that_are_not_cri_are_forwarded_and_a_cancelled_stream_ends_in_
         return;
     };
     const STANDS: &str = "services/events.(*service).Subscribe(";
+    assert_eq!(containerd.goroutines(STANDS), 0);
     let rig = Rig::before(&containerd);
     let mut client = connect(&rig.socket).await;
     let standing = async |count: usize| {
@@ -184,19 +208,24 @@ async fn services_that_are_not_cri_are_forwarded_and_a_cancelled_stream_ends_in_
         })
         .await;
     };
-    assert_eq!(containerd.goroutines(STANDS), 0);
     // Nothing happens in containerd, so not even the head comes.
     let mut streams = Box::pin(subscribe(&client, EVENTS));
     assert!(waits(&mut streams).await, "it is open");
     standing(1).await;
-    // The connection serves others meanwhile.
+    // The connection serves others meanwhile, one of which makes an event.
     let version = "/containerd.services.version.v1.Version/Version";
     let answer = client.unary(version, Request::new(Bytes::new())).await;
     assert!(!answer.expect("an answer").into_inner().is_empty());
-    drop(streams);
+    let created = client.unary(CREATE, container(Bytes::new())).await;
+    created.expect("an answer");
+    let mut events = within(streams).await.expect("a head").into_inner();
+    let event = within(events.message()).await.expect("an event");
+    assert!(!event.expect("an event").is_empty());
+    standing(1).await;
+    drop(events);
     standing(0).await;
     drop(client);
-    let spans = rig.spans(2).await;
+    let spans = rig.spans(3).await;
     for span in &spans {
         assert_eq!(span.text("rpc.method"), "_OTHER");
     }
@@ -212,25 +241,8 @@ async fn messages_of_nearly_sixteen_mebibytes_pass_both_ways() {
     let rig = Rig::before(&containerd);
     let mut client = connect(&rig.socket).await;
     let value = Bytes::from(vec![7; LARGEST - 4096]);
-    let message = CreateContainer {
-        container: Some(Container {
-            id: "large".to_owned(),
-            runtime: Some(Runtime {
-                name: "io.containerd.runc.v2".to_owned(),
-            }),
-            spec: Some(Any {
-                type_url: "large".to_owned(),
-                value: value.clone(),
-            }),
-        }),
-    };
-    let mut request = Request::new(Bytes::from(message.encode_to_vec()));
-    let namespace = "test".parse().expect("metadata");
-    request
-        .metadata_mut()
-        .insert("containerd-namespace", namespace);
-    let create = "/containerd.services.containers.v1.Containers/Create";
-    let answer = client.unary(create, request).await.expect("an answer");
+    let answer = client.unary(CREATE, container(value.clone())).await;
+    let answer = answer.expect("an answer");
     let back = CreateContainer::decode(answer.into_inner()).expect("a message");
     let spec = back.container.and_then(|container| container.spec);
     assert!(spec.expect("a spec").value == value, "what was sent");
