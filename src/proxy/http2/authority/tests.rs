@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::listen::sniff::PREFACE;
 
 /// A frame of this kind.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -32,7 +33,10 @@ fn literal(first: u8, value: &str) -> Vec<u8> {
     [&[first, value.len() as u8][..], value.as_bytes()].concat()
 }
 
+const HEADERS: u8 = 1;
 const END: u8 = 0x5;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
 
 fn preface() -> Vec<u8> {
     [PREFACE.to_vec(), frame(4, 0, 0, &[])].concat()
