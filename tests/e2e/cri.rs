@@ -2,6 +2,7 @@
 
 mod authorities;
 mod containerd;
+mod ctr;
 mod messages;
 mod runtime;
 

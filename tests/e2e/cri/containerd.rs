@@ -29,15 +29,19 @@ const EVENTS: &str = "/containerd.services.events.v1.Events/Subscribe";
 const LARGEST: usize = 16 << 20;
 
 /// A proxy before containerd, its spans received.
-struct Rig {
-    socket: std::path::PathBuf,
-    proxy: Proxy,
-    receiver: Receiver,
+pub struct Rig {
+    /// The proxy's socket.
+    pub socket: std::path::PathBuf,
+    /// The proxy.
+    pub proxy: Proxy,
+    /// Where its spans go.
+    pub receiver: Receiver,
     _directory: TempDir,
 }
 
 impl Rig {
-    fn before(containerd: &Containerd) -> Self {
+    /// Its upstream doesn't have to run yet.
+    pub fn before(containerd: &Containerd) -> Self {
         let (directory, receiver) = (TempDir::new(), Receiver::start(Speaks::Grpc));
         let socket = directory.join("proxy");
         let bind = format!("unix://{}", socket.display());

@@ -3,7 +3,7 @@ use std::future::poll_fn;
 use h2::server;
 use http::Request;
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::*;
 use crate::listen::sniff::PREFACE;
