@@ -14,7 +14,7 @@ SECONDS ?= 2
 # Tests that leave something out (a tool is missing) append a line here; `make test` ends with them.
 export TRACEGATE_SKIPPED := $(CURDIR)/target/skipped.txt
 # Program → Debian package that has it.
-TOOLS := etcd:etcd-server etcdctl:etcd-client nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client \
+TOOLS := etcd:etcd-server etcdctl:etcd-client containerd:containerd nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client \
          curl:curl openssl:openssl ip:iproute2 valgrind:valgrind taskset:util-linux cc:gcc
 
 .PHONY: help

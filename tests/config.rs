@@ -369,6 +369,23 @@ propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bi
 }
 
 #[test]
+fn an_upstream_on_a_unix_socket_is_pinged_only_where_the_file_says_so() {
+    let pinged = |url: &str, more: &str| {
+        let upstream = format!("url: \"{url}\"{more}");
+        let text = MINIMAL.replace("url: http://127.0.0.1:8081", &upstream);
+        let loaded = check("f", text).unwrap();
+        loaded.config.listeners[0].proxy.upstream.http2_ping
+    };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(pinged("http://h", ""), seconds(30));
+    assert_eq!(pinged("unix:///run/b", ""), None);
+    assert_eq!(pinged("unix:///run/b", ", keepalive: {tcp: 1m}"), None);
+    let said = ", keepalive: {http2Ping: 10m}";
+    assert_eq!(pinged("unix:///run/b", said), seconds(600));
+    assert_eq!(pinged("http://h", ", keepalive: {http2Ping: none}"), None);
+}
+
+#[test]
 fn keeping_has_a_cap_whether_or_not_one_is_given() {
     let keep = |text: &str| {
         let text = format!("{MINIMAL}tracing: {{{text}}}\n");

@@ -11,7 +11,7 @@ use crate::access_log::Mode;
 use crate::admin::settings as admin;
 use crate::config::{Config, Listener};
 use crate::listen::client_auth::Authorities;
-use crate::listen::settings::Bind;
+use crate::listen::settings::{Bind, Owner};
 use crate::listen::tls;
 use crate::proxy::listener::Plan;
 use crate::proxy::upstream::connect::UpstreamTls;
@@ -111,6 +111,7 @@ pub fn admin_bind(bind: &admin::Bind) -> Bind {
         admin::Bind::Unix { path, mode } => Bind::Unix {
             path: path.clone(),
             mode: *mode,
+            owner: Owner::default(),
         },
     }
 }

@@ -1,16 +1,19 @@
 //! Addresses: where to listen, where to connect, and how either is shown.
 
+mod access;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::values::Expected;
 use crate::proxy::settings::Target;
 use crate::{admin, listen};
+use access::Access;
 
 /// Longest path a unix socket can be bound to (`sun_path`, with its NUL).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// `ip:port`, `unix:///path?mode=0660` or `fd:NAME`.
+/// `ip:port`, `unix:///path?mode=0660&uid=0&gid=0` or `fd:NAME`.
 pub(super) fn listener_bind(text: &str) -> Expected<listen::settings::Bind> {
     use listen::settings::Bind;
     const EXPECTED: &str = "ip:port, unix:///path?mode=0660 or fd:NAME";
@@ -18,7 +21,10 @@ pub(super) fn listener_bind(text: &str) -> Expected<listen::settings::Bind> {
         return Err(format!("{EXPECTED} (transparent:// is not supported yet)"));
     }
     if text.starts_with("unix:") {
-        return unix_bind(text, 0o660).map(|(path, mode)| Bind::Unix { path, mode });
+        let (path, query) = unix_bind(text)?;
+        let Access { mode, owner } = Access::read(query, true)?;
+        let mode = mode.unwrap_or(0o660);
+        return Ok(Bind::Unix { path, mode, owner });
     }
     if let Some(name) = text.strip_prefix("fd:") {
         let fine = (1..=255).contains(&name.len())
@@ -34,7 +40,9 @@ pub(super) fn listener_bind(text: &str) -> Expected<listen::settings::Bind> {
 pub(super) fn admin_bind(text: &str) -> Expected<admin::settings::Bind> {
     use admin::settings::Bind;
     if text.starts_with("unix:") {
-        return unix_bind(text, 0o600).map(|(path, mode)| Bind::Unix { path, mode });
+        let (path, query) = unix_bind(text)?;
+        let mode = Access::read(query, false)?.mode.unwrap_or(0o600);
+        return Ok(Bind::Unix { path, mode });
     }
     text.parse()
         .map(Bind::Tcp)
@@ -46,27 +54,14 @@ pub(super) fn socket_address(text: &str) -> Expected<SocketAddr> {
     text.parse().map_err(|_| "ip:port".to_owned())
 }
 
-fn unix_bind(text: &str, default_mode: u32) -> Expected<(PathBuf, u32)> {
+/// The path and what is said of it.
+fn unix_bind(text: &str) -> Expected<(PathBuf, Option<&str>)> {
     let rest = text.strip_prefix("unix://").unwrap_or_default();
     let (path, query) = match rest.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (rest, None),
     };
-    let path = socket_path(path)?;
-    let mode = match query {
-        None => default_mode,
-        Some(query) => query
-            .strip_prefix("mode=")
-            .and_then(octal_mode)
-            .ok_or_else(|| "unix:///path?mode=… with a mode from 0000 to 0777".to_owned())?,
-    };
-    Ok((path, mode))
-}
-
-fn octal_mode(text: &str) -> Option<u32> {
-    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
-    let mode = octal.then(|| u32::from_str_radix(text, 8).ok()).flatten()?;
-    (mode <= 0o777).then_some(mode)
+    Ok((socket_path(path)?, query))
 }
 
 fn socket_path(path: &str) -> Expected<PathBuf> {
@@ -225,7 +220,10 @@ pub(super) fn show_listener_bind(bind: &listen::settings::Bind) -> String {
     use listen::settings::Bind;
     match bind {
         Bind::Tcp(address) => address.to_string(),
-        Bind::Unix { path, mode } => format!("unix://{}?mode={mode:04o}", path.display()),
+        Bind::Unix { path, mode, owner } => {
+            let owner = access::show(*owner);
+            format!("unix://{}?mode={mode:04o}{owner}", path.display())
+        }
         Bind::Fd(name) => format!("fd:{name}"),
     }
 }
@@ -306,6 +304,8 @@ mod tests {
             "127.0.0.1:80",
             "[::]:443",
             "unix:///run/a.sock?mode=0600",
+            "unix:///run/a.sock?mode=0660&uid=0&gid=4294967294",
+            "unix:///run/a.sock?mode=0660&gid=7",
             "fd:public",
         ] {
             assert_eq!(show_listener_bind(&listener_bind(text).unwrap()), text);

@@ -145,7 +145,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::super::bind::Inherited;
-    use super::super::settings::Bind;
+    use super::super::settings::{Bind, Owner};
     use super::super::stream::Plain;
     use super::super::testing::TempDir;
     use super::*;
@@ -196,6 +196,7 @@ mod tests {
         let mut acceptor = acceptor(&Bind::Unix {
             path: path.clone(),
             mode: 0o600,
+            owner: Owner::default(),
         });
         let _caller = UnixStream::connect(&path).expect("connected");
         let accepted = acceptor.accept().await;

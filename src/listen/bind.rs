@@ -43,7 +43,8 @@ impl Bound {
     ///
     /// - TCP: a port that anybody listens on is refused, ours included. `[::]` takes IPv4
     ///   callers as well, whatever the system's default is; any other IPv6 address doesn't.
-    /// - Unix: the file never grants more than its mode, not even for a moment. A socket that
+    /// - Unix: the file never grants more than its mode, not even for a moment, and belongs to its
+    ///   owner before anybody can connect. A socket that
     ///   nobody listens on any more is replaced; a live one, or anything that isn't a socket, is
     ///   left alone and refused. Relative paths are relative to the working directory.
     /// - `fd:NAME`: takes the first unclaimed descriptor of that name out of `inherited`.
@@ -66,8 +67,8 @@ impl Bound {
                     address: address.to_string(),
                 })
             }
-            Bind::Unix { path, mode } => {
-                let (listener, path) = unix::bind(path, *mode)?;
+            Bind::Unix { path, mode, owner } => {
+                let (listener, path) = unix::bind(path, *mode, *owner)?;
                 Ok(Self {
                     address: format!("unix://{}", path.as_path().display()),
                     _path: Some(path),

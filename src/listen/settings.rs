@@ -29,15 +29,26 @@ pub struct Settings {
 pub enum Bind {
     /// `ip:port`
     Tcp(SocketAddr),
-    /// `unix:///path?mode=0660`
+    /// `unix:///path?mode=0660&uid=0&gid=0`
     Unix {
         /// Path of the socket.
         path: PathBuf,
         /// Permission bits; default 0o660.
         mode: u32,
+        /// Whom the file belongs to.
+        owner: Owner,
     },
     /// `fd:NAME`: a socket handed over by systemd's protocol.
     Fd(String),
+}
+
+/// Whom a file belongs to; what is absent is this process's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// User.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
 }
 
 /// What a listener speaks.

@@ -12,11 +12,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::activity::{Activity, Overdue, overdue};
 use super::body::Incoming;
 use super::caller::Caller;
 use super::forwarded::Teller;
+use super::http2::authority::Lenient;
 use super::http2::serve::Served;
 use super::listener::{Listener, Slot};
 use super::relay::{self, Relay};
@@ -28,6 +30,7 @@ use crate::listen::accept::{Accepted, Socket};
 use crate::listen::handshake::{self, Established, Refused};
 use crate::listen::settings::Limits;
 use crate::listen::sniff;
+use crate::listen::stream::{Plain, Stream};
 use crate::metrics::labels::{Refusal, RequestRefusal};
 
 /// Silent callers are asked for a sign of life this often, by the kernel: a caller that vanished
@@ -52,6 +55,8 @@ pub struct Connection {
     pub tls: bool,
     /// Whether the caller speaks HTTP/2.
     pub http2: bool,
+    /// Whether it came to a unix socket, in cleartext: nobody has a name there.
+    pub unix: bool,
     /// What is said of the caller.
     pub teller: Teller,
     /// What the connection is doing.
@@ -76,6 +81,7 @@ impl Connection {
             local: None,
             tls,
             http2,
+            unix: false,
             teller: Teller::new(caller.address, tls),
             caller,
             activity: Activity::new(http2),
@@ -117,6 +123,7 @@ async fn run(
     guards: Guards,
 ) {
     let http2 = established.version == sniff::Version::Http2;
+    let unix = matches!(established.stream.get_ref(), Stream::Plain(Plain::Unix(_)));
     let activity = Activity::new(http2);
     let connection = Rc::new(Connection {
         worker,
@@ -126,13 +133,16 @@ async fn run(
         local: established.local,
         tls: established.tls,
         http2,
+        unix,
         teller: Teller::new(established.client, established.tls),
         activity: Arc::clone(&activity),
         guards,
     });
     let io = Witnessed::new(established.stream, activity);
     let limits = &listener.listen.limits;
-    if http2 {
+    if http2 && unix {
+        serve_http2(Lenient::new(io), connection, limits).await;
+    } else if http2 {
         serve_http2(io, connection, limits).await;
     } else if listener.upstream.speaks_http1() {
         relay_http1(io, connection, listener).await;
@@ -189,7 +199,10 @@ async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
     .await;
 }
 
-async fn serve_http2(io: relay::Io, connection: Rc<Connection>, limits: &Limits) {
+async fn serve_http2<I>(io: I, connection: Rc<Connection>, limits: &Limits)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
     let served = Served::new(io, Rc::clone(&connection), limits);
     drive(
         served,

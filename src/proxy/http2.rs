@@ -4,6 +4,7 @@
 //! request costs one task and no channel, interim responses pass, and reset codes arrive as they
 //! were sent.
 
+pub mod authority;
 pub mod duplex;
 pub mod frames;
 pub mod pump;

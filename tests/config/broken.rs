@@ -22,6 +22,7 @@ pub const BROKEN: &[Broken] = &[
         (9, "listeners[3].bind", "expected fd:NAME with a name of 1 to 255 printable characters but ':'; got \"fd:\""),
         (10, "listeners[4].bind", "got \"transparent://0.0.0.0:1\""),
         (11, "listeners[5].bind", "expected ip:port, unix:///path?mode=0660 or fd:NAME; got \"127.0.0.1:70000\""),
+        (12, "listeners[6].bind", "expected unix:///path?mode=…&uid=…&gid=… with a mode from 0000 to 0777 and numbers; got \"unix:///run/b.sock?mode=0660&gid=root\""),
     ]),
     ("correlate-by", &[
         (4, "propagation.correlateBy", "expected at most 4 headers"),

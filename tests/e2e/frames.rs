@@ -3,6 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use super::component::PATIENCE;
 
@@ -41,7 +43,12 @@ pub enum Came {
 }
 
 /// A connection on which frames are written as they are.
-pub struct Frames(TcpStream);
+pub struct Frames(Box<dyn Stream>);
+
+/// Bytes both ways.
+pub trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
 
 /// One field of a header block.
 pub type Field<'a> = (&'a [u8], &'a [u8]);
@@ -91,6 +98,18 @@ impl Frames {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_nodelay(true).expect("a socket");
+        Self::hello(Box::new(stream))
+    }
+
+    /// The same over a unix socket.
+    pub fn connect_unix(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        Self::hello(Box::new(stream))
+    }
+
+    fn hello(stream: Box<dyn Stream>) -> Self {
         let mut frames = Self(stream);
         let hello = frames.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         hello.expect("a connection");
@@ -102,7 +121,7 @@ impl Frames {
     pub fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = listener.accept().expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let mut frames = Self(stream);
+        let mut frames = Self(Box::new(stream));
         let mut hello = [0; 24];
         frames.0.read_exact(&mut hello).expect("a hello");
         frames.frame(SETTINGS, 0, 0, &[]);
@@ -131,6 +150,11 @@ impl Frames {
     pub fn head(&mut self, stream: u32, fields: &[Field<'_>], end_stream: bool) -> bool {
         let flags = END_HEADERS | if end_stream { END_STREAM } else { 0 };
         self.frame(HEADERS, flags, stream, &block(fields))
+    }
+
+    /// Sends a whole request head whose block is this.
+    pub fn head_of(&mut self, stream: u32, block: &[u8]) -> bool {
+        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, block)
     }
 
     /// Sends a head whose block goes on in further frames.

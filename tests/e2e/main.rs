@@ -29,6 +29,7 @@ mod bodies;
 mod cancel;
 mod cli;
 mod correlation;
+mod cri;
 mod drain;
 mod egress;
 mod etcd;

@@ -1,12 +1,16 @@
 //! The ready-made configurations run: each is started as it stands, with addresses and files of
 //! this test's own in place of the cluster's, and a request goes through it.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::caller::{Caller, Speaks, block_on};
+use http::Response;
+
+use crate::caller::{Caller, Speaks, block_on, full};
 use crate::component::Component;
 use crate::files::{Authority, TempDir};
 use crate::proxy::Proxy;
+use crate::server::{Listen, Server};
 use crate::tls::upstream::Secured;
 use crate::tls::{Hello, shake};
 
@@ -158,4 +162,42 @@ fn webhooks_are_called_without_context() {
         settled.expect("a handshake").caller.get("/").await.text()
     });
     assert_eq!(text, "HTTP/1.1 for component.example, 0 certificates");
+}
+
+#[test]
+fn the_runtimes_socket_is_owned_like_the_original_and_serves_both_versions() {
+    let directory = TempDir::new();
+    let own = std::fs::metadata(directory.path()).expect("a directory");
+    let (runtime, socket) = (directory.join("runtime"), directory.join("cri"));
+    let _server = Server::start(Listen::Unix(runtime.clone()), async |_| {
+        Response::new(full("here"))
+    });
+    let _proxy = start(
+        "cri.yaml",
+        &[
+            ("127.0.0.1:9902", "127.0.0.1:0"),
+            (
+                "bind: unix:///run/tracegate/containerd/containerd.sock?mode=0660&uid=0&gid=0",
+                &format!(
+                    "bind: unix://{}?mode=0660&uid={}&gid={}",
+                    socket.display(),
+                    own.uid(),
+                    own.gid()
+                ),
+            ),
+            (
+                "url: unix:///run/containerd/containerd.sock",
+                &format!("url: unix://{}", runtime.display()),
+            ),
+        ],
+    );
+    let made = std::fs::metadata(&socket).expect("a socket");
+    assert_eq!(made.mode() & 0o777, 0o660);
+    assert_eq!((made.uid(), made.gid()), (own.uid(), own.gid()));
+    block_on(async {
+        for speaks in Speaks::BOTH {
+            let mut caller = Caller::unix(&socket, speaks).await;
+            assert_eq!(caller.get("/info").await.text(), "here", "{speaks:?}");
+        }
+    });
 }

@@ -11,7 +11,7 @@ use crate::config::files;
 use crate::config::reader::{Field, Map};
 use crate::config::values::{self, Expected};
 use crate::listen::settings::CertificateFiles;
-use crate::proxy::settings::{ClientTlsSettings, UpstreamProtocol, UpstreamSettings};
+use crate::proxy::settings::{ClientTlsSettings, Target, UpstreamProtocol, UpstreamSettings};
 
 pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
     let map = field.map()?;
@@ -34,10 +34,13 @@ pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
     let host = map.get("host").read(host);
     map.get("share").one_of(&[("worker", ())], &["connection"]);
     let keepalive = map.get("keepalive").map_or_empty();
-    let (tcp_keepalive, http2_ping) = (
-        interval(&keepalive, "tcp"),
-        interval(&keepalive, "http2Ping"),
-    );
+    let usual = Some(Duration::from_secs(30));
+    let tcp_keepalive = interval(&keepalive, "tcp", usual);
+    // Who ends closes a unix socket, and gRPC servers take pings in a long silence for an attack.
+    let unix = url
+        .as_ref()
+        .is_some_and(|url| matches!(url.target, Target::Unix(_)));
+    let http2_ping = interval(&keepalive, "http2Ping", usual.filter(|_| !unix));
     let ping_timeout = super::bound(&keepalive, "timeout", Duration::from_secs(15));
     let tls = tls(&map.get("tls"), url.as_ref());
     let connect_timeout = super::bound(&map, "connectTimeout", Duration::from_secs(5));
@@ -61,13 +64,13 @@ pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
     })
 }
 
-/// 30 s unless said otherwise; `none` turns it off.
-fn interval(map: &Map<'_>, key: &'static str) -> Option<Duration> {
+/// The default unless said otherwise; `none` turns it off.
+fn interval(map: &Map<'_>, key: &'static str, default: Option<Duration>) -> Option<Duration> {
     map.get(key)
         .read(values::duration_or_none(
             Duration::from_secs(1)..=24 * super::HOUR,
         ))
-        .unwrap_or(Some(Duration::from_secs(30)))
+        .unwrap_or(default)
 }
 
 fn host(text: &str) -> Expected<HeaderValue> {

@@ -20,6 +20,8 @@ pub enum Reason {
     NotASocket,
     /// Somebody listens there.
     InUse,
+    /// The socket can't be given to its owner: that takes CAP_CHOWN, or for a group being in it.
+    Owner(io::Error),
     /// Another process keeps binding in the same directory.
     Contended,
     /// No unclaimed descriptor has that name.
@@ -64,6 +66,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Io(error) => write!(f, "{error}"),
             Self::NotASocket => f.write_str("the path holds something that is not a socket"),
+            Self::Owner(error) => write!(f, "it can't be given to its owner: {error}"),
             Self::InUse => f.write_str("another process listens on it"),
             Self::Contended => {
                 f.write_str("another process keeps the directory locked while it binds there")
@@ -82,7 +85,7 @@ impl fmt::Display for Reason {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.reason {
-            Reason::Io(error) => Some(error),
+            Reason::Io(error) | Reason::Owner(error) => Some(error),
             _ => None,
         }
     }

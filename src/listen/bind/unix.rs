@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -13,6 +13,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::BACKLOG;
 use super::error::{BindError, Reason};
+use crate::listen::settings::Owner;
 
 /// How often, and how far apart, a locked directory is tried.
 const LOCK_ATTEMPTS: u32 = 50;
@@ -48,8 +49,12 @@ impl Drop for OwnedPath {
     }
 }
 
-/// Binds and listens at `path` with exactly those permission bits.
-pub(super) fn bind(path: &Path, mode: u32) -> Result<(UnixListener, OwnedPath), BindError> {
+/// Binds and listens at `path` with exactly those permission bits, as that owner's.
+pub(super) fn bind(
+    path: &Path,
+    mode: u32,
+    owner: Owner,
+) -> Result<(UnixListener, OwnedPath), BindError> {
     const EXPECTED: &str = "a path for a socket that nobody listens on";
     let fail = |reason| BindError::new(format!("unix://{}", path.display()), EXPECTED, reason);
     let failed = |error| fail(Reason::Io(error));
@@ -60,6 +65,9 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<(UnixListener, OwnedPath), 
     clear(path, &address).map_err(fail)?;
 
     let (socket, owned) = create(path, &address, mode).map_err(failed)?;
+    if owner != Owner::default() {
+        lchown(path, owner.uid, owner.gid).map_err(|error| fail(Reason::Owner(error)))?;
+    }
     // The umask may have taken bits away.
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
     socket.listen(BACKLOG).map_err(failed)?;
@@ -142,7 +150,7 @@ mod tests {
     }
 
     fn reason(path: &Path) -> String {
-        let error = bind(path, 0o600).expect_err("refused");
+        let error = bind(path, 0o600, Owner::default()).expect_err("refused");
         error.reason().to_string()
     }
 
@@ -151,7 +159,7 @@ mod tests {
         let directory = TempDir::new();
         for mode in [0o600, 0o660, 0o666, 0o777] {
             let path = directory.path().join(format!("{mode:o}"));
-            let _bound = bind(&path, mode).expect("bound");
+            let _bound = bind(&path, mode, Owner::default()).expect("bound");
             assert_eq!(mode_of(&path), mode, "{mode:o}");
         }
     }
@@ -166,12 +174,45 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_belongs_to_its_owner_or_is_not_bound() {
+        let directory = TempDir::new();
+        let own = fs::metadata(directory.path()).expect("a directory");
+        let root = rustix::process::geteuid().is_root();
+        for (uid, gid) in [
+            (None, None),
+            (Some(own.uid()), None),
+            (None, Some(own.gid())),
+            (Some(own.uid() + 1), None),
+            (Some(own.uid() + 1), Some(own.gid() + 2)),
+        ] {
+            let path = directory.path().join("s");
+            let bound = bind(&path, 0o640, Owner { uid, gid });
+            let theirs = uid.is_some_and(|uid| uid != own.uid());
+            if theirs && !root {
+                // Who may not give it away must not serve it as its own.
+                let error = bound.expect_err("refused").reason().to_string();
+                assert!(
+                    error.starts_with("it can't be given to its owner"),
+                    "{error}"
+                );
+                assert!(!path.exists());
+                continue;
+            }
+            let _bound = bound.expect("bound");
+            let found = fs::symlink_metadata(&path).expect("a file");
+            assert_eq!(found.uid(), uid.unwrap_or(own.uid()), "{uid:?} {gid:?}");
+            assert_eq!(found.gid(), gid.unwrap_or(own.gid()), "{uid:?} {gid:?}");
+            assert_eq!(mode_of(&path), 0o640, "{uid:?} {gid:?}");
+        }
+    }
+
+    #[test]
     fn a_stale_socket_is_replaced() {
         let directory = TempDir::new();
         let path = directory.path().join("s");
         drop(UnixListener::bind(&path).expect("a socket"));
         assert!(path.exists());
-        let (_listener, _owned) = bind(&path, 0o600).expect("bound");
+        let (_listener, _owned) = bind(&path, 0o600, Owner::default()).expect("bound");
         UnixStream::connect(&path).expect("somebody listens");
     }
 
@@ -179,7 +220,7 @@ mod tests {
     fn a_live_socket_is_left_alone_and_refused() {
         let directory = TempDir::new();
         let path = directory.path().join("s");
-        let (_listener, _owned) = bind(&path, 0o600).expect("bound");
+        let (_listener, _owned) = bind(&path, 0o600, Owner::default()).expect("bound");
         assert_eq!(reason(&path), "another process listens on it");
         UnixStream::connect(&path).expect("the first one still listens");
 
@@ -205,7 +246,7 @@ mod tests {
     fn a_socket_is_removed_on_drop() {
         let directory = TempDir::new();
         let path = directory.path().join("s");
-        drop(bind(&path, 0o600).expect("bound"));
+        drop(bind(&path, 0o600, Owner::default()).expect("bound"));
         assert!(!path.exists());
     }
 
@@ -213,7 +254,7 @@ mod tests {
     fn somebody_elses_replacement_survives_the_drop() {
         let directory = TempDir::new();
         let path = directory.path().join("s");
-        let (listener, owned) = bind(&path, 0o600).expect("bound");
+        let (listener, owned) = bind(&path, 0o600, Owner::default()).expect("bound");
         fs::remove_file(&path).expect("removed");
         let _other = UnixListener::bind(&path).expect("a socket of another process");
         drop((owned, listener));
@@ -231,13 +272,14 @@ mod tests {
 
     #[test]
     fn an_error_names_the_path_what_was_expected_and_why() {
-        let error = bind(Path::new("/nonexistent/s"), 0o600).expect_err("refused");
+        let error =
+            bind(Path::new("/nonexistent/s"), 0o600, Owner::default()).expect_err("refused");
         assert_eq!(
             error.to_string(),
             "unix:///nonexistent/s: expected a path for a socket that nobody listens on, \
              but No such file or directory (os error 2)"
         );
         let long = PathBuf::from(format!("/tmp/{}", "x".repeat(200)));
-        assert!(bind(&long, 0o600).is_err());
+        assert!(bind(&long, 0o600, Owner::default()).is_err());
     }
 }

@@ -14,6 +14,7 @@ use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
+use super::authority;
 use super::duplex::Duplex;
 use super::frames::Frames;
 use super::pump::Pump;
@@ -123,7 +124,10 @@ fn accept(
     request: Request<h2::RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
-    let (parts, stream) = request.into_parts();
+    let (mut parts, stream) = request.into_parts();
+    if connection.unix {
+        authority::settle(&mut parts);
+    }
     let (body, opening) = if parts.method == Method::CONNECT {
         (Incoming::Empty, Some(stream))
     } else if stream.is_end_stream() {
