@@ -3,7 +3,14 @@
 mod pki;
 mod standin;
 
+mod context;
+mod credentials;
+mod goaway;
 mod itself;
+mod kubectl;
+mod passes;
+mod tunnels;
+mod watches;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -32,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use audit::Event;
 pub use authenticate::User;
+pub use upgrade::GOODBYE;
 
 use self::audit::Audit;
 use self::authenticate::Authenticators;
@@ -52,10 +53,9 @@ struct Shared {
     audit: Audit,
     ticks: Ticks,
     connections: AtomicUsize,
-    /// Every so many answers over HTTP/2 take leave of their connection; 0: none does. The real
-    /// server draws lots (`--goaway-chance`).
-    goaway_every: AtomicUsize,
-    answered: AtomicUsize,
+    /// After how many answers an HTTP/2 connection is taken leave of; 0: never. The real server draws
+    /// lots (`--goaway-chance`).
+    goaway_after: AtomicUsize,
 }
 
 /// Who is at the other end of a connection.
@@ -78,8 +78,7 @@ impl StandIn {
             audit: Audit::default(),
             ticks: Ticks::default(),
             connections: AtomicUsize::new(0),
-            goaway_every: AtomicUsize::new(0),
-            answered: AtomicUsize::new(0),
+            goaway_after: AtomicUsize::new(0),
         });
         let server = Arc::clone(&shared);
         let running = Background::run(move || async move {
@@ -143,8 +142,16 @@ impl StandIn {
         self.shared.ticks.end();
     }
 
-    /// Lets every so many answers over HTTP/2 take leave of their connection.
-    pub fn goaway_every(&self, answers: usize) {
-        self.shared.goaway_every.store(answers, Ordering::SeqCst);
+    /// Takes leave of HTTP/2 connections after so many answers.
+    pub fn goaway_after(&self, answers: usize) {
+        self.shared.goaway_after.store(answers, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    /// Whether a connection that has had so many answers is taken leave of.
+    fn is_enough(&self, answers: usize) -> bool {
+        let enough = self.goaway_after.load(Ordering::SeqCst);
+        enough > 0 && answers >= enough
     }
 }

@@ -1,10 +1,8 @@
 //! The chain of handlers every request goes through: audit, authentication, impersonation,
 //! authorization, and then what was asked for.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request};
 use hyper::upgrade::OnUpgrade;
 use serde_json::json;
 
@@ -32,8 +30,8 @@ pub struct Arrived {
 /// What it is answered.
 pub struct Answered {
     pub response: Response<Body>,
-    /// Whether the connection, if it speaks HTTP/2, is taken leave of.
-    pub leaves: bool,
+    /// Whether the caller is anonymous or unauthorized: then an HTTP/2 connection is taken leave of.
+    pub unknown: bool,
 }
 
 impl Shared {
@@ -47,9 +45,8 @@ impl Shared {
         fields.insert("audit-id", value(&event.id));
         fields.insert(header::CACHE_CONTROL, value("no-cache, private"));
         let unknown = event.user.as_ref().is_none_or(User::is_anonymous);
-        let leaves = event.version == Version::HTTP_2 && (unknown || self.draws_goaway());
         self.audit.write(event);
-        Answered { response, leaves }
+        Answered { response, unknown }
     }
 
     fn judge(&self, peer: &Peer, arrived: Arrived, event: &mut Event) -> Response<Body> {
@@ -59,7 +56,7 @@ impl Shared {
         };
         event.user = Some(user.clone());
         let mut response = match impersonated(headers, &user) {
-            Err(denied) => denied,
+            Err(denied) => status(StatusCode::FORBIDDEN, "Forbidden", &denied),
             Ok(other) => {
                 event.impersonated = other.clone();
                 let user = other.unwrap_or(user);
@@ -82,15 +79,10 @@ impl Shared {
         }
         response
     }
-
-    fn draws_goaway(&self) -> bool {
-        let every = self.goaway_every.load(Ordering::SeqCst);
-        every > 0 && (self.answered.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(every)
-    }
 }
 
-/// Whom the request is for, if its user may say that.
-fn impersonated(headers: &HeaderMap, user: &User) -> Result<Option<User>, Response<Body>> {
+/// Whom the request is for, or why its user may not say that.
+fn impersonated(headers: &HeaderMap, user: &User) -> Result<Option<User>, String> {
     let Some(name) = headers.get("impersonate-user").map(text) else {
         return Ok(None);
     };
@@ -99,7 +91,7 @@ fn impersonated(headers: &HeaderMap, user: &User) -> Result<Option<User>, Respon
             "users {name:?} is forbidden: User {:?} cannot impersonate resource \"users\" in API group \"\" at the cluster scope",
             user.name
         );
-        return Err(status(StatusCode::FORBIDDEN, "Forbidden", &message));
+        return Err(message);
     }
     let groups = headers.get_all("impersonate-group").iter().map(text);
     Ok(Some(User {
@@ -139,8 +131,10 @@ pub fn plain(text: &str) -> Response<Body> {
 }
 
 fn of(kind: &'static str, body: String) -> Response<Body> {
+    let length = HeaderValue::from(body.len());
     let mut response = Response::new(full(body));
     let fields = response.headers_mut();
+    fields.insert(header::CONTENT_LENGTH, length);
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -28,6 +28,7 @@ pub struct Leave {
     /// The highest stream of the caller's.
     highest: AtomicU32,
     open: AtomicUsize,
+    answered: AtomicUsize,
     changed: Notify,
 }
 
@@ -40,6 +41,11 @@ impl Leave {
         self.highest.fetch_max(stream, SeqCst);
         self.open.fetch_add(1, SeqCst);
         Some(Open(Arc::clone(self)))
+    }
+
+    /// Counts an answer; how many there were.
+    pub fn answered(&self) -> usize {
+        self.answered.fetch_add(1, SeqCst) + 1
     }
 
     /// Takes leave.

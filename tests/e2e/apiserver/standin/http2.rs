@@ -81,7 +81,7 @@ async fn exchange(
     let (head, body) = answer.response.into_parts();
     let ends = body.is_end_stream();
     let sent = respond.send_response(Response::from_parts(head, ()), ends);
-    if answer.leaves {
+    if answer.unknown || shared.is_enough(open.leave().answered()) {
         open.leave().take();
     }
     if let (Ok(stream), false) = (sent, ends) {

@@ -33,18 +33,18 @@ pub fn answer(arrived: Arrived, user: &User) -> Response<Body> {
         return status(StatusCode::FORBIDDEN, "Forbidden", &message);
     }
     let asked = headers.get(header::UPGRADE).map(text).unwrap_or_default();
-    let switched = match asked.to_ascii_lowercase().as_str() {
+    let response = match asked.to_ascii_lowercase().as_str() {
         "spdy/3.1" => spdy(headers),
         "websocket" => websocket(headers),
-        _ => Err(bad("Upgrade request required")),
+        _ => return bad("Upgrade request required"),
     };
-    match (switched, arrived.upgrade) {
-        (Ok(response), Some(upgrade)) => {
+    match arrived.upgrade {
+        Some(upgrade) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             tokio::spawn(echo(upgrade));
             response
         }
-        (Ok(_), None) => bad("Upgrade request required"),
-        (Err(response), _) => response,
+        Some(_) => response,
+        None => bad("Upgrade request required"),
     }
 }
 
@@ -52,7 +52,7 @@ fn bad(message: &str) -> Response<Body> {
     status(StatusCode::BAD_REQUEST, "BadRequest", message)
 }
 
-fn spdy(headers: &HeaderMap) -> Result<Response<Body>, Response<Body>> {
+fn spdy(headers: &HeaderMap) -> Response<Body> {
     let asked: Vec<String> = headers.get_all(STREAM_PROTOCOL).iter().map(text).collect();
     let Some(picked) = SPDY.iter().find(|known| asked.iter().any(|a| a == *known)) else {
         let mut refused = plain(&format!(
@@ -63,30 +63,30 @@ fn spdy(headers: &HeaderMap) -> Result<Response<Body>, Response<Body>> {
             let name = "x-accepted-stream-protocol-versions";
             refused.headers_mut().append(name, value(known));
         }
-        return Err(refused);
+        return refused;
     };
     let mut response = switching("SPDY/3.1");
     let fields = response.headers_mut();
     fields.insert(STREAM_PROTOCOL, value(picked));
-    Ok(response)
+    response
 }
 
-fn websocket(headers: &HeaderMap) -> Result<Response<Body>, Response<Body>> {
+fn websocket(headers: &HeaderMap) -> Response<Body> {
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).map(text);
     let offered = offered.unwrap_or_default();
     let offers = |known: &str| offered.split(',').any(|offer| offer.trim() == known);
     let Some(picked) = WEBSOCKET.into_iter().find(|known| offers(known)) else {
-        return Err(bad("unable to negotiate protocol"));
+        return bad("unable to negotiate protocol");
     };
     let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
-        return Err(bad("missing Sec-WebSocket-Key"));
+        return bad("missing Sec-WebSocket-Key");
     };
     let mut response = switching("websocket");
     let fields = response.headers_mut();
     fields.insert(header::SEC_WEBSOCKET_PROTOCOL, value(picked));
     // The key as it came instead of its digest: whether a proxy leaves both alone is what counts.
     fields.insert(header::SEC_WEBSOCKET_ACCEPT, key.clone());
-    Ok(response)
+    response
 }
 
 fn switching(protocol: &'static str) -> Response<Body> {
