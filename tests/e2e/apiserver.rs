@@ -6,19 +6,24 @@ mod standin;
 mod context;
 mod credentials;
 mod goaway;
+// mod identity; // wants the key `identity`
 mod itself;
 mod kubectl;
 mod passes;
+// mod share; // wants `share: connection`
 mod tunnels;
 mod watches;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -36,6 +41,9 @@ const DEVELOPER: &str = "developer";
 /// An administrator's.
 const ADMIN_TOKEN: &str = "admin-token";
 
+/// "At once" for a machine that does other things too.
+const PROMPTLY: Duration = Duration::from_secs(5);
+
 /// A stand-in behind a proxy.
 struct Rig {
     pki: Pki,
@@ -52,32 +60,29 @@ impl Rig {
 
     /// `upstream` are further keys of the upstream, each followed by a comma.
     fn with_upstream(upstream: &str, more: &str) -> Self {
-        let (pki, receiver) = (Pki::new(), Receiver::start(receiver::Speaks::Grpc));
+        Self::of(Pki::new(), upstream, more)
+    }
+
+    /// The same with authorities that are there; in the configuration `$PKI` is their directory.
+    fn of(pki: Pki, upstream: &str, more: &str) -> Self {
+        let receiver = Receiver::start(receiver::Speaks::Grpc);
         let server = standin(&pki);
         let upstream = format!(
-            "{{{upstream} url: \"https://{}\", tls: {{caFile: \"{}\", serverName: {}}}}}",
+            "{{{upstream} url: \"https://{}\", tls: {{caFile: $PKI/serving-ca.pem, serverName: {}}}}}",
             server.address(),
-            pki.path("serving-ca.pem"),
             Pki::NAME,
         );
         let more = format!(
             "  tls:
-    certificates: [{{certFile: \"{}\", keyFile: \"{}\"}}]
-    clientCAFile: \"{}\"
+    certificates: [{{certFile: $PKI/serving.crt, keyFile: $PKI/serving.key}}]
+    clientCAFile: $PKI/clients-ca.pem
   span: {{templates: {{kubernetes: true}}}}
-{more}",
-            pki.path("serving.crt"),
-            pki.path("serving.key"),
-            pki.path("clients-ca.pem"),
+{more}"
         );
-        let yaml = proxy::listening(
-            "ingress",
-            "127.0.0.1:0",
-            &upstream,
-            receiver.endpoint(),
-            &more,
-        );
-        let yaml = proxy::with_top(&yaml, "health: {bind: \"127.0.0.1:0\"}");
+        let collector = receiver.endpoint();
+        let yaml = proxy::listening("ingress", "127.0.0.1:0", &upstream, collector, &more);
+        let directory = pki.directory.path().display().to_string();
+        let yaml = yaml.replace("$PKI", &directory);
         let file = pki.directory.file("tracegate.yaml", proxy::document(&yaml));
         let proxy = Proxy::start_file(file, &yaml);
         Self {
@@ -94,8 +99,8 @@ impl Rig {
     }
 
     /// The same as a stream of bytes.
-    async fn stream(&self, alpn: &[&str]) -> TlsStream<tokio::net::TcpStream> {
-        stream(&self.pki, None, self.proxy.at(0), alpn).await
+    async fn stream(&self, identity: Option<&Issued>, alpn: &[&str]) -> TlsStream<TcpStream> {
+        stream(&self.pki, identity, self.proxy.at(0), alpn).await
     }
 }
 
@@ -116,7 +121,7 @@ async fn stream(
     identity: Option<&Issued>,
     at: SocketAddr,
     alpn: &[&str],
-) -> TlsStream<tokio::net::TcpStream> {
+) -> TlsStream<TcpStream> {
     let mut config = Dialer::new(&pki.serving, identity, rustls::ALL_VERSIONS).config;
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let socket = TcpSocket::new_v4().expect("a socket");
@@ -171,4 +176,34 @@ fn seen_values(seen: &Value, name: &str) -> Vec<String> {
     of_name
         .map(|field| field[1].as_str().expect("text").to_owned())
         .collect()
+}
+
+/// `Authorization` of the developer.
+fn bearer() -> String {
+    format!("Bearer {TOKEN}")
+}
+
+/// Opens a watch as the developer.
+async fn watch(caller: &mut Caller) -> Incoming {
+    let request = caller.request(Method::GET, "/api/v1/namespaces/default/pods?watch=true");
+    let request = request.header("authorization", bearer()).body(empty());
+    let response = caller.send(request.expect("a request")).await;
+    assert_eq!(response.status(), 200);
+    response.into_body()
+}
+
+/// What a watch tells next, promptly; `None` at its end.
+async fn next_event(watch: &mut Incoming) -> Option<String> {
+    let event = async {
+        loop {
+            let frame = watch.frame().await?.expect("no error");
+            let data = frame.into_data().expect("no trailers");
+            // A stream may end with a frame that has nothing in it.
+            if !data.is_empty() {
+                return Some(String::from_utf8(data.into()).expect("text"));
+            }
+        }
+    };
+    let event = tokio::time::timeout(PROMPTLY, event);
+    event.await.expect("promptly")
 }

@@ -1,8 +1,8 @@
 //! Trace context in front of the server, and what spans say of its requests.
 
-use super::{Rig, TOKEN, get, seen_values, whoami};
+use super::{Rig, bearer, get, seen_values, whoami};
 use crate::caller::{Speaks, block_on};
-use crate::span_view::{View, views};
+use crate::span_view::{View, hex, views};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -10,7 +10,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 #[test]
 fn no_context_of_an_untrusted_caller_reaches_the_server() {
     let rig = Rig::start("");
-    let bearer = format!("Bearer {TOKEN}");
+    let bearer = bearer();
     let planted = format!("00-{TRACE}-b7ad6b7169203331-01");
     block_on(async {
         for speaks in Speaks::BOTH {
@@ -40,7 +40,7 @@ fn no_context_of_an_untrusted_caller_reaches_the_server() {
     assert_eq!(spans.len(), 4);
     for span in spans {
         assert_ne!(span.trace(), TRACE);
-        let linked = crate::span_view::hex(&span.0.links[0].trace_id);
+        let linked = hex(&span.0.links[0].trace_id);
         assert_eq!(linked, TRACE, "what was dropped is linked");
     }
 }
@@ -48,7 +48,7 @@ fn no_context_of_an_untrusted_caller_reaches_the_server() {
 #[test]
 fn spans_are_named_by_template_and_joined_to_the_audit_log() {
     let rig = Rig::start("");
-    let bearer = format!("Bearer {TOKEN}");
+    let bearer = bearer();
     block_on(async {
         for speaks in Speaks::BOTH {
             let mut caller = rig.caller(None, speaks).await;
@@ -81,5 +81,43 @@ fn spans_are_named_by_template_and_joined_to_the_audit_log() {
             event.code.to_string()
         );
         assert_eq!(span.text("http.request.method"), event.method.as_str());
+    }
+}
+
+#[test]
+fn certificates_of_the_clusters_own_go_on_with_a_trace_and_others_restart_it() {
+    let rig = Rig::start(
+        "  trust:
+    rules:
+    - {from: {clientCert: {groups: [system:masters, system:monitoring]}}, as: full}
+",
+    );
+    let planted = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let fields = [("traceparent", planted.as_str())];
+    let rows = [
+        ("admin", "system:masters", true),
+        ("prometheus", "system:monitoring", true),
+        ("alice", "dev", false),
+        ("system:masters", "dev", false),
+    ];
+    block_on(async {
+        for (name, group, continues) in rows {
+            let certificate = rig.pki.user(name, &[group]);
+            for speaks in Speaks::BOTH {
+                let mut caller = rig.caller(Some(&certificate), speaks).await;
+                let seen = whoami(&mut caller, &fields).await;
+                let context = seen_values(&seen, "traceparent").concat();
+                assert_eq!(context.contains(TRACE), continues, "{name}: {seen}");
+            }
+        }
+    });
+    rig.proxy.stop();
+    let spans = views(&rig.receiver);
+    assert_eq!(spans.len(), 2 * rows.len());
+    for (span, (name, _, continues)) in spans.iter().zip(rows.iter().flat_map(|row| [row; 2])) {
+        assert_eq!(span.trace() == TRACE, *continues, "{name}");
+        let linked = span.0.links.first().map(|link| hex(&link.trace_id));
+        let expected = (!continues).then(|| TRACE.to_owned());
+        assert_eq!(linked, expected, "{name}");
     }
 }

@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::{ADMIN_TOKEN, DEVELOPER, Rig, TOKEN, get, seen_values, username, whoami};
+use super::{ADMIN_TOKEN, DEVELOPER, Rig, TOKEN, bearer, get, seen_values, username, whoami};
 use crate::caller::{Speaks, block_on};
 
 #[test]
 fn tokens_and_their_absence_reach_the_server_on_connections_without_a_certificate() {
     let rig = Rig::start("");
-    let bearer = format!("Bearer {TOKEN}");
+    let bearer = bearer();
     let offered = format!(
         "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.{}",
         URL_SAFE_NO_PAD.encode(TOKEN)
@@ -67,7 +67,7 @@ fn a_wrong_token_is_the_servers_401_with_its_own_words() {
 fn impersonation_passes_and_cannot_be_nominated_away() {
     let rig = Rig::start("");
     let admin = format!("Bearer {ADMIN_TOKEN}");
-    let developer = format!("Bearer {TOKEN}");
+    let developer = bearer();
     block_on(async {
         for (speaks, connection) in [
             (

@@ -4,16 +4,11 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use http_body_util::BodyExt;
 
-use super::{Rig, TOKEN, get};
+use super::{Rig, bearer, get, next_event, watch};
 use crate::caller::{Caller, Speaks, block_on_for, empty, full};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn bearer() -> String {
-    format!("Bearer {TOKEN}")
-}
 
 /// Reads and creates in turn.
 async fn work(mut caller: Caller, rounds: usize) {
@@ -63,9 +58,7 @@ fn unknown_callers_cost_a_known_one_nothing() {
     let known = [("authorization", token.as_str())];
     block_on_for(PATIENCE, async {
         let mut watcher = rig.caller(None, Speaks::Http2).await;
-        let request = watcher.request(Method::GET, "/api/v1/namespaces/default/pods?watch=true");
-        let request = request.header("authorization", &token).body(empty());
-        let mut watch = watcher.send(request.expect("a request")).await.into_body();
+        let mut watch = watch(&mut watcher).await;
         for speaks in Speaks::BOTH {
             let mut caller = rig.caller(None, speaks).await;
             for round in 0..20 {
@@ -78,8 +71,7 @@ fn unknown_callers_cost_a_known_one_nothing() {
                 assert_eq!(get(&mut caller, "/livez", &known).await.status, 200);
                 // Its connection has been taken leave of, and yet it goes on.
                 rig.server.tick();
-                let event = tokio::time::timeout(Duration::from_secs(5), watch.frame());
-                assert!(event.await.expect("promptly").expect("an event").is_ok());
+                assert!(next_event(&mut watch).await.is_some());
             }
         }
     });

@@ -10,6 +10,7 @@ use super::pki::{Pki, user, user_with_uid};
 use super::{TOKEN, connect, get, standin, username, whoami};
 use crate::caller::{Speaks, block_on};
 use crate::files::Authority;
+use crate::streams;
 use crate::trust::until;
 
 #[test]
@@ -187,6 +188,7 @@ fn an_unknown_callers_connection_ends_with_its_answer_and_others_go_on() {
             assert!(again.expect("an end").is_err());
         }
         assert_eq!(get(&mut known, "/livez", &token).await.status, 200);
+        streams::until(|| server.open() == 1).await;
     });
     let connections: Vec<usize> = server
         .audit()

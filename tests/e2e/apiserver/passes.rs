@@ -5,14 +5,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{CALLER, Rig, TOKEN, connect, get, whoami};
+use super::{CALLER, Rig, bearer, connect, get, whoami};
 use crate::caller::{Answer, Caller, Speaks, block_on, block_on_for, full};
 
 const LIMIT: usize = 3 * 1024 * 1024;
-
-fn bearer() -> String {
-    format!("Bearer {TOKEN}")
-}
 
 /// Fields of an answer, sorted.
 fn fields(answer: &Answer) -> Vec<(String, String)> {

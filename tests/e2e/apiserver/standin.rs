@@ -53,6 +53,7 @@ struct Shared {
     audit: Audit,
     ticks: Ticks,
     connections: AtomicUsize,
+    open: AtomicUsize,
     /// After how many answers an HTTP/2 connection is taken leave of; 0: never. The real server draws
     /// lots (`--goaway-chance`).
     goaway_after: AtomicUsize,
@@ -78,6 +79,7 @@ impl StandIn {
             audit: Audit::default(),
             ticks: Ticks::default(),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             goaway_after: AtomicUsize::new(0),
         });
         let server = Arc::clone(&shared);
@@ -97,6 +99,8 @@ impl StandIn {
                         address,
                         certificates: tls::presented(session),
                     };
+                    shared.open.fetch_add(1, Ordering::SeqCst);
+                    let _open = Open(Arc::clone(&shared));
                     if session.alpn_protocol() == Some(b"h2") {
                         http2::serve(stream, peer, shared).await;
                     } else {
@@ -127,6 +131,11 @@ impl StandIn {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// Of those, the ones that are open; a tunnel's is none of them.
+    pub fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
     /// Watches that are open.
     pub fn watches(&self) -> usize {
         self.shared.ticks.watches()
@@ -153,5 +162,14 @@ impl Shared {
     fn is_enough(&self, answers: usize) -> bool {
         let enough = self.goaway_after.load(Ordering::SeqCst);
         enough > 0 && answers >= enough
+    }
+}
+
+/// A connection that is open.
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::standin::GOODBYE;
-use super::{Rig, TOKEN, stream};
+use super::{Rig, bearer, stream};
 use crate::caller::block_on;
 use crate::span_view::views;
 
@@ -67,10 +67,6 @@ impl Ask {
     }
 }
 
-fn bearer() -> String {
-    format!("Authorization: Bearer {TOKEN}\r\n")
-}
-
 /// Reads up to and including the empty line that ends a head.
 async fn head(stream: &mut TlsStream<TcpStream>) -> String {
     let mut head = Vec::new();
@@ -83,6 +79,7 @@ async fn head(stream: &mut TlsStream<TcpStream>) -> String {
 #[test]
 fn tunnels_echo_until_the_caller_ends_its_direction_and_say_goodbye() {
     let rig = Rig::start("");
+    let authorized = format!("Authorization: {}\r\n", bearer());
     let payload: Vec<u8> = (0..MEGABYTE).map(|i| (i ^ (i >> 8)) as u8).collect();
     // Clients of upgrades often have no ALPN.
     for (ask, alpn) in [
@@ -93,8 +90,8 @@ fn tunnels_echo_until_the_caller_ends_its_direction_and_say_goodbye() {
         (&OLD_WEBSOCKET, &[]),
     ] {
         block_on(async {
-            let mut caller = rig.stream(alpn).await;
-            let asked = ask.head(&bearer());
+            let mut caller = rig.stream(None, alpn).await;
+            let asked = ask.head(&authorized);
             caller.write_all(asked.as_bytes()).await.expect("sent");
             let answered = head(&mut caller).await.to_ascii_lowercase();
             assert!(answered.starts_with("http/1.1 101 "), "{answered}");
@@ -155,6 +152,7 @@ async fn answer(rig: &Rig, at: SocketAddr, request: &str) -> (Vec<String>, Strin
 #[test]
 fn an_upgrade_that_is_refused_is_answered_as_the_server_does() {
     let rig = Rig::start("");
+    let authorized = format!("Authorization: {}\r\n", bearer());
     let nameless = Ask {
         fields: "",
         ..WEBSOCKET
@@ -178,17 +176,17 @@ fn an_upgrade_that_is_refused_is_answered_as_the_server_does() {
         ),
         (
             &nameless,
-            &bearer(),
+            &authorized,
             "400 Bad Request",
             "no protocol in the protocol",
         ),
         (
             &unknown,
-            &bearer(),
+            &authorized,
             "400 Bad Request",
             "a protocol nobody knows",
         ),
-        (&old, &bearer(), "403 Forbidden", "a version nobody knows"),
+        (&old, &authorized, "403 Forbidden", "a version nobody knows"),
     ] {
         block_on(async {
             let request = ask.head(&format!("{fields}Audit-ID: the-same\r\n"));
