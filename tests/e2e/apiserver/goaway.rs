@@ -35,19 +35,24 @@ fn a_server_that_keeps_taking_leave_costs_no_request() {
     for speaks in Speaks::BOTH {
         let rig = Rig::start("");
         rig.server.goaway_after(5);
-        block_on_for(PATIENCE, async {
-            let mut working = tokio::task::JoinSet::new();
-            for _ in 0..AT_ONCE {
-                working.spawn(work(rig.caller(None, speaks).await, ROUNDS));
-            }
-            while let Some(worked) = working.join_next().await {
-                worked.expect("no request is lost");
-            }
-        });
-        let audit = rig.server.audit();
-        assert_eq!(audit.len(), AT_ONCE * ROUNDS, "each is done once");
+        let mut asked = 0;
+        // Until some came too late for their connection, which is what this is about.
+        while asked == 0 || speaks == Speaks::Http2 && rig.server.ignored() == 0 {
+            assert!(asked < 20 * AT_ONCE * ROUNDS, "nothing ever comes too late");
+            block_on_for(PATIENCE, async {
+                let mut working = tokio::task::JoinSet::new();
+                for _ in 0..AT_ONCE {
+                    working.spawn(work(rig.caller(None, speaks).await, ROUNDS));
+                }
+                while let Some(worked) = working.join_next().await {
+                    worked.expect("no request is lost");
+                }
+            });
+            asked += AT_ONCE * ROUNDS;
+        }
+        assert_eq!(rig.server.audit().len(), asked, "each is done once");
         let left = rig.server.connections();
-        assert!(left >= AT_ONCE * ROUNDS / 10, "only {left} connections");
+        assert!(left >= asked / 10, "only {left} connections");
     }
 }
 

@@ -54,6 +54,7 @@ struct Shared {
     ticks: Ticks,
     connections: AtomicUsize,
     open: AtomicUsize,
+    ignored: AtomicUsize,
     /// After how many answers an HTTP/2 connection is taken leave of; 0: never. The real server draws
     /// lots (`--goaway-chance`).
     goaway_after: AtomicUsize,
@@ -80,6 +81,7 @@ impl StandIn {
             ticks: Ticks::default(),
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
+            ignored: AtomicUsize::new(0),
             goaway_after: AtomicUsize::new(0),
         });
         let server = Arc::clone(&shared);
@@ -134,6 +136,11 @@ impl StandIn {
     /// Of those, the ones that are open; a tunnel's is none of them.
     pub fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Requests that came too late for their connection, and were never answered.
+    pub fn ignored(&self) -> usize {
+        self.shared.ignored.load(Ordering::SeqCst)
     }
 
     /// Watches that are open.

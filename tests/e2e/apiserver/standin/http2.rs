@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
@@ -51,7 +52,10 @@ where
             return;
         };
         match leave.open(respond.stream_id().into()) {
-            None => ignored.push((request, respond)),
+            None => {
+                shared.ignored.fetch_add(1, Ordering::SeqCst);
+                ignored.push((request, respond));
+            }
             Some(open) => {
                 let (peer, shared) = (peer.clone(), Arc::clone(&shared));
                 tokio::spawn(exchange(request, respond, open, peer, shared));
