@@ -41,12 +41,28 @@ const WEBSOCKET: Ask = Ask {
 };
 
 const OLD_WEBSOCKET: Ask = Ask {
-    action: "portforward?ports=80",
+    action: "exec?command=sh",
     upgrade: "websocket",
     fields: "Sec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              Sec-WebSocket-Protocol: v4.channel.k8s.io,channel.k8s.io\r\n",
     agreed: "sec-websocket-protocol: v4.channel.k8s.io\r\n",
+};
+
+const PORTS: Ask = Ask {
+    action: "portforward?ports=80",
+    upgrade: "SPDY/3.1",
+    fields: "X-Stream-Protocol-Version: portforward.k8s.io\r\n",
+    agreed: "x-stream-protocol-version: portforward.k8s.io\r\n",
+};
+
+const TUNNELLED_PORTS: Ask = Ask {
+    action: "portforward?ports=80",
+    upgrade: "websocket",
+    fields: "Sec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n",
+    agreed: "sec-websocket-protocol: spdy/3.1+portforward.k8s.io\r\n",
 };
 
 impl Ask {
@@ -88,6 +104,8 @@ fn tunnels_echo_until_the_caller_ends_its_direction_and_say_goodbye() {
         (&WEBSOCKET, &[]),
         (&WEBSOCKET, &["http/1.1"]),
         (&OLD_WEBSOCKET, &[]),
+        (&PORTS, &[]),
+        (&TUNNELLED_PORTS, &["http/1.1"]),
     ] {
         block_on(async {
             let mut caller = rig.stream(None, alpn).await;
@@ -116,10 +134,11 @@ fn tunnels_echo_until_the_caller_ends_its_direction_and_say_goodbye() {
     }
     rig.proxy.stop();
     let spans = views(&rig.receiver);
-    assert_eq!(spans.len(), 5);
+    assert_eq!(spans.len(), 7);
     let template = "POST /api/v1/namespaces/{namespace}/pods/{name}";
     assert_eq!(spans[0].0.name, format!("{template}/exec"));
-    assert_eq!(spans[4].0.name, format!("{template}/portforward"));
+    assert_eq!(spans[2].0.name, format!("{template}/attach"));
+    assert_eq!(spans[6].0.name, format!("{template}/portforward"));
     for span in &spans {
         assert_eq!(span.text("http.response.status_code"), "101");
         assert_eq!(span.text("k8s.api.verb"), "create");

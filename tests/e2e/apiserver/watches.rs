@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Rig, next_event, watch};
+use super::{Rig, get, next_event, watch};
 use crate::caller::{Speaks, block_on_for};
 use crate::span_view::views;
 use crate::streams;
@@ -40,6 +40,32 @@ fn many_watches_on_one_connection_hear_every_event_at_once() {
         rig.server.end_watches();
         for body in &mut bodies {
             assert_eq!(next_event(body).await, None, "a clean end");
+        }
+    });
+}
+
+#[test]
+fn watches_over_http1_are_as_prompt_each_on_its_own_connection() {
+    const CALLERS: usize = 20;
+    let rig = Rig::start("");
+    block_on_for(Duration::from_secs(60), async {
+        let mut callers = Vec::new();
+        for _ in 0..CALLERS {
+            let mut caller = rig.caller(None, Speaks::Http1).await;
+            let watch = watch(&mut caller).await;
+            callers.push((caller, watch));
+        }
+        for _ in 0..3 {
+            rig.server.tick();
+            for (_, watch) in &mut callers {
+                assert!(next_event(watch).await.is_some());
+            }
+        }
+        rig.server.end_watches();
+        for (caller, watch) in &mut callers {
+            assert_eq!(next_event(watch).await, None, "a clean end");
+            // The connection is good for more.
+            assert_eq!(get(caller, "/livez", &[]).await.status, 200);
         }
     });
 }

@@ -79,7 +79,9 @@ fn in_namespace(server: &Shared, rest: &str, arrived: Arrived, user: &User) -> R
         ([namespace, "pods", name], &Method::GET) => {
             warned(namespace, object(&pod(namespace, name)))
         }
-        ([_, "pods", _, "exec" | "attach" | "portforward"], _) => upgrade::answer(arrived, user),
+        ([_, "pods", _, kind @ ("exec" | "attach" | "portforward")], _) => {
+            upgrade::answer(arrived, user, kind)
+        }
         _ => missing(),
     }
 }

@@ -9,21 +9,40 @@ use super::answer::{Arrived, plain, status, value};
 use super::authenticate::{User, text};
 use crate::caller::{Body, empty};
 
-/// What streams are multiplexed by, in SPDY and in WebSockets.
 const STREAM_PROTOCOL: &str = "x-stream-protocol-version";
-const SPDY: [&str; 4] = [
-    "v4.channel.k8s.io",
-    "v3.channel.k8s.io",
-    "v2.channel.k8s.io",
-    "channel.k8s.io",
-];
-const WEBSOCKET: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+
+/// What a subresource speaks inside of SPDY and of WebSockets, the best first.
+struct Speaks {
+    spdy: &'static [&'static str],
+    websocket: &'static [&'static str],
+}
+
+/// exec and attach.
+const STREAMS: Speaks = Speaks {
+    spdy: &[
+        "v4.channel.k8s.io",
+        "v3.channel.k8s.io",
+        "v2.channel.k8s.io",
+        "channel.k8s.io",
+    ],
+    websocket: &["v5.channel.k8s.io", "v4.channel.k8s.io"],
+};
+
+/// port-forward: over WebSockets it is SPDY in messages, or the older channels.
+const PORTS: Speaks = Speaks {
+    spdy: &["portforward.k8s.io"],
+    websocket: &["SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"],
+};
 
 /// What is sent after everything was echoed, before the end.
 pub const GOODBYE: &[u8] = b"that was all";
 
-/// Switches protocols, or says why not.
-pub fn answer(arrived: Arrived, user: &User) -> Response<Body> {
+/// Switches protocols for a subresource, or says why not.
+pub fn answer(arrived: Arrived, user: &User, subresource: &str) -> Response<Body> {
+    let speaks = match subresource {
+        "portforward" => PORTS,
+        _ => STREAMS,
+    };
     let headers = &arrived.head.headers;
     if !user.is_in("dev") && !user.is_in("system:masters") {
         let message = format!(
@@ -34,8 +53,8 @@ pub fn answer(arrived: Arrived, user: &User) -> Response<Body> {
     }
     let asked = headers.get(header::UPGRADE).map(text).unwrap_or_default();
     let response = match asked.to_ascii_lowercase().as_str() {
-        "spdy/3.1" => spdy(headers),
-        "websocket" => websocket(headers),
+        "spdy/3.1" => spdy(headers, speaks.spdy),
+        "websocket" => websocket(headers, speaks.websocket),
         _ => return bad("Upgrade request required"),
     };
     match arrived.upgrade {
@@ -52,14 +71,20 @@ fn bad(message: &str) -> Response<Body> {
     status(StatusCode::BAD_REQUEST, "BadRequest", message)
 }
 
-fn spdy(headers: &HeaderMap) -> Response<Body> {
-    let asked: Vec<String> = headers.get_all(STREAM_PROTOCOL).iter().map(text).collect();
-    let Some(picked) = SPDY.iter().find(|known| asked.iter().any(|a| a == *known)) else {
+fn spdy(headers: &HeaderMap, known: &[&str]) -> Response<Body> {
+    let asked = headers.get_all(STREAM_PROTOCOL).iter().map(text);
+    let asked: Vec<String> = asked
+        .collect::<Vec<_>>()
+        .join(",")
+        .split(',')
+        .map(|version| version.trim().to_owned())
+        .collect();
+    let Some(picked) = known.iter().find(|known| asked.iter().any(|a| a == *known)) else {
         let mut refused = plain(&format!(
-            "unable to upgrade: unable to negotiate protocol: client supports {asked:?}, server accepts {SPDY:?}\n"
+            "unable to upgrade: unable to negotiate protocol: client supports {asked:?}, server accepts {known:?}\n"
         ));
         *refused.status_mut() = StatusCode::FORBIDDEN;
-        for known in SPDY {
+        for known in known {
             let name = "x-accepted-stream-protocol-versions";
             refused.headers_mut().append(name, value(known));
         }
@@ -71,11 +96,11 @@ fn spdy(headers: &HeaderMap) -> Response<Body> {
     response
 }
 
-fn websocket(headers: &HeaderMap) -> Response<Body> {
+fn websocket(headers: &HeaderMap, known: &[&str]) -> Response<Body> {
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).map(text);
     let offered = offered.unwrap_or_default();
     let offers = |known: &str| offered.split(',').any(|offer| offer.trim() == known);
-    let Some(picked) = WEBSOCKET.into_iter().find(|known| offers(known)) else {
+    let Some(picked) = known.iter().find(|known| offers(known)) else {
         return bad("unable to negotiate protocol");
     };
     let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
