@@ -17,6 +17,8 @@ mod callers;
 mod client;
 #[path = "kubernetes/cluster.rs"]
 mod cluster;
+#[path = "kubernetes/commands.rs"]
+mod commands;
 #[path = "kubernetes/kubectl.rs"]
 mod kubectl;
 #[path = "kubernetes/pki.rs"]

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::assets::Assets;
 use super::audit::is;
 use super::client::{Client, FROM, block_on, config_map};
-use super::cluster::{BOT, Cluster, TOKEN};
+use super::cluster::Cluster;
+use super::commands::{BOT, TOKEN};
 use super::kubectl::Who;
 use super::pki::FRONT_PROXY;
 

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::cluster::{PATIENCE, TOKEN};
+use super::cluster::PATIENCE;
+use super::commands::TOKEN;
 use super::pki::Pki;
 
 /// Whose credentials it shows.

@@ -6,7 +6,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::assets::Assets;
 use super::client::{Client, block_on, config_map};
-use super::cluster::{Cluster, PATIENCE, TOKEN};
+use super::cluster::{Cluster, PATIENCE};
+use super::commands::TOKEN;
 use super::process::until;
 use super::receiver::attribute;
 
