@@ -1,9 +1,7 @@
 //! The programs of a real control plane, where there are any.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Once;
 
 /// Names the folder, as setup-envtest lays it out.
@@ -15,8 +13,6 @@ pub struct Assets {
     pub apiserver: PathBuf,
     pub etcd: PathBuf,
     pub kubectl: PathBuf,
-    /// Every flag the apiserver knows.
-    flags: BTreeSet<String>,
 }
 
 impl Assets {
@@ -38,42 +34,12 @@ impl Assets {
                 return None;
             }
         }
-        let flags = flags(&apiserver);
         Some(Self {
             apiserver,
             etcd,
             kubectl,
-            flags,
         })
     }
-
-    /// Whether the apiserver has a flag. A few came with some version.
-    pub fn has(&self, flag: &str) -> bool {
-        self.flags.contains(flag)
-    }
-}
-
-/// What `kube-apiserver --help` lists.
-fn flags(apiserver: &Path) -> BTreeSet<String> {
-    let help = Command::new(apiserver)
-        .arg("--help")
-        .stdin(Stdio::null())
-        .output();
-    let help = help.expect("kube-apiserver says what it can");
-    let text = String::from_utf8_lossy(&help.stdout).into_owned();
-    let found: BTreeSet<String> = text
-        .lines()
-        .filter_map(|line| {
-            let start = line.find("--")?;
-            // Flags stand first, behind a letter for short at the most.
-            (start < 9).then(|| {
-                let name = line[start + 2..].split([' ', '=', '[']).next();
-                name.unwrap_or_default().to_owned()
-            })
-        })
-        .collect();
-    assert!(found.contains("etcd-servers"), "no list of flags:\n{text}");
-    found
 }
 
 /// Says once that nothing here could run, for people and for who counts.

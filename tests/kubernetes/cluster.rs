@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::assets::Assets;
 use super::audit::Audit;
-use super::commands::{self, Addresses, BOT};
+use super::commands::{self, BOT, Places};
 use super::kubectl::{Kubectl, Ran, Who};
 use super::pki::Pki;
-use super::process::{Process, free};
+use super::process::Process;
 use super::receiver::{Receiver, Scratch, Speaks};
 
 /// How long the apiserver may take until it is ready.
@@ -82,49 +82,18 @@ impl Cluster {
     ) -> Result<Self, String> {
         let scratch = Scratch::new(&format!("kubernetes-{name}"));
         let (pki, receiver) = (Pki::new(scratch.join("pki")), Receiver::start(Speaks::Grpc));
-        let [ingress, apiserver, egress, etcd] = [(); 4].map(|()| free());
-        let at = Addresses {
-            ingress,
-            apiserver,
-            egress,
-            etcd,
-        };
-        let folder = scratch.path();
-        let fill = |template: &str| {
-            let collector = receiver.endpoint();
-            let pki = pki.path().display().to_string();
-            template
-                .replace("$COLLECTOR", collector)
-                .replace("$PKI", &pki)
-                .replace("$INGRESS", &at.ingress.to_string())
-                .replace("$APISERVER", &at.apiserver.to_string())
-                .replace("$EGRESS", &at.egress.to_string())
-                .replace("$ETCD", &at.etcd.to_string())
-        };
-        let tracegate = |name: &'static str, template: &str| {
-            let file = commands::write(folder, &format!("{name}.yaml"), &fill(template));
-            let mut command = Command::new(env!("CARGO_BIN_EXE_tracegate"));
-            command.args(["run", "--log-format", "json", "--config"]);
-            Process::start(name, command.arg(file), folder)
-        };
-        let mut etcd = Process::start("etcd", &mut commands::etcd(assets, &at), folder);
+        let collector = receiver.address().expect("TCP");
+        let at = Places::new(collector, pki.path(), scratch.path());
+        let start = |name, mut command: Command| Process::start(name, &mut command, &at.folder);
+        let mut etcd = start("etcd", commands::etcd(assets, &at));
         etcd.listens(at.etcd, PATIENCE)?;
-        let mut egress = tracegate("egress", include_str!("egress.yaml"));
+        let template = include_str!("egress.yaml");
+        let mut egress = start("egress", commands::tracegate(&at, "egress", template));
         egress.listens(at.egress, PATIENCE)?;
-        let mut command = commands::apiserver(assets, &at, &pki, folder);
-        if tracing {
-            let collector = receiver.address().expect("TCP");
-            // Version v1 of it came later; all of them are read.
-            let text = format!(
-                "apiVersion: apiserver.config.k8s.io/v1beta1\nkind: TracingConfiguration\n\
-                 endpoint: {collector}\nsamplingRatePerMillion: 1000000\n"
-            );
-            let file = commands::write(folder, "tracing.yaml", &text);
-            command.arg(format!("--tracing-config-file={}", file.display()));
-        }
-        let mut server = Process::start("kube-apiserver", &mut command, folder);
+        let mut server = start("kube-apiserver", commands::apiserver(assets, &at, tracing));
         server.listens(at.apiserver, START)?;
-        let mut ingress = tracegate("ingress", include_str!("ingress.yaml"));
+        let template = include_str!("ingress.yaml");
+        let mut ingress = start("ingress", commands::tracegate(&at, "ingress", template));
         ingress.listens(at.ingress, PATIENCE)?;
         let mut cluster = Self {
             ingress: at.ingress,

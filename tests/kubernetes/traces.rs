@@ -117,9 +117,6 @@ fn one_trace_runs_through_an_apiserver_that_nobody_configured() {
 #[test]
 fn spans_of_a_configured_apiserver_are_joined_to_ours() {
     let Some(assets) = Assets::find() else { return };
-    if !assets.has("tracing-config-file") {
-        return;
-    }
     let mut cluster = Cluster::start(&assets, "configured", true);
     let id = create(&cluster, Some("admin"), "trusted");
     let server = ingress(&cluster, &id);
