@@ -1,7 +1,7 @@
 //! The programs of a real control plane, where there are any.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Once;
 
 /// Names the folder, as setup-envtest lays it out.
@@ -22,7 +22,8 @@ impl Assets {
             skipped(&format!("{VARIABLE} isn't set"));
             return None;
         };
-        let folder = Path::new(&folder);
+        // Programs run in folders of their own.
+        let folder = std::path::absolute(folder).expect("a path");
         let [apiserver, etcd, kubectl] =
             ["kube-apiserver", "etcd", "kubectl"].map(|name| folder.join(name));
         for program in [&apiserver, &etcd, &kubectl] {

@@ -6,6 +6,7 @@
 //! servers only if they do dial anew, and unknown callers are slowed down only then; so the leave
 //! is handed on: the caller's connection is finished gracefully, and costs it no request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -121,6 +122,55 @@ fn goaway_to_an_anonymous_caller_disturbs_nobody_else() {
         }
         let last = whoami(&mut watcher, &known).await["connection"].clone();
         assert_eq!(last, first, "its connection was never taken leave of");
+    });
+}
+
+/// Asks anonymously, again and again, as a client does that dials anew after GOAWAY.
+async fn unknown(rig: Arc<Rig>, rounds: usize) {
+    let mut caller = rig.caller(None, Speaks::Http2).await;
+    let mut answered = 0;
+    while answered < rounds {
+        let request = caller.request(Method::GET, "/livez").body(empty());
+        match caller.try_send(request.expect("a request")).await {
+            Ok(response) => {
+                assert_eq!(response.status(), 200);
+                answered += 1;
+            }
+            Err(_) => caller = rig.caller(None, Speaks::Http2).await,
+        }
+    }
+}
+
+#[test]
+fn floods_of_anonymous_callers_cost_a_known_one_nothing() {
+    const FLOODS: usize = 4;
+    const ROUNDS: usize = 50;
+    let rig = Arc::new(Rig::with_upstream(SHARE, ""));
+    let bearer = bearer();
+    let known = [("authorization", bearer.as_str())];
+    block_on_for(PATIENCE, async {
+        let mut caller = rig.caller(None, Speaks::Http2).await;
+        let mut open = watch(&mut caller).await;
+        let mut floods = tokio::task::JoinSet::new();
+        for _ in 0..FLOODS {
+            floods.spawn(unknown(Arc::clone(&rig), ROUNDS));
+        }
+        let mut connections = Vec::new();
+        while !floods.is_empty() || connections.len() < ROUNDS {
+            let seen = whoami(&mut caller, &known).await;
+            connections.push(seen["connection"].as_u64().expect("a number"));
+            rig.server.tick();
+            assert!(next_event(&mut open).await.is_some());
+            if let Some(flood) = floods.try_join_next() {
+                flood.expect("no request is lost");
+            }
+        }
+        connections.dedup();
+        assert_eq!(
+            connections.len(),
+            1,
+            "its connection was never taken leave of"
+        );
     });
 }
 

@@ -8,7 +8,7 @@ use rcgen::date_time_ymd;
 use serde_json::{Value, json};
 
 use super::super::pki::{Pki, user};
-use super::super::{DEVELOPER, Rig, TOKEN, bearer, get, username, whoami};
+use super::super::{DEVELOPER, Rig, TOKEN, bearer, get, seen_values, username, whoami};
 use super::{REQUEST_HEADER, certificate_of};
 use crate::caller::{Caller, Speaks, block_on, block_on_for};
 use crate::files::{Authority, Issued};
@@ -175,4 +175,48 @@ async fn becomes(caller: &mut Caller, status: u16) {
     };
     let changed = tokio::time::timeout(Duration::from_secs(5), changed).await;
     changed.expect("within seconds");
+}
+
+/// One verdict on a certificate decides both: who its holder is, and whether their trace goes on.
+#[test]
+fn identity_and_trust_follow_one_verdict() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let rules = "  trust:
+    rules:
+    - {from: {clientCert: {groups: [system:masters, system:monitoring]}}, as: full}
+";
+    let rig = Rig::start(&format!("{REQUEST_HEADER}{rules}"));
+    let admin = || user("admin", &["system:masters"]);
+    let past = SystemTime::now() - Duration::from_secs(60);
+    let token = bearer();
+    let context = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let traced = ("traceparent", context.as_str());
+    let known = [traced, ("authorization", token.as_str())];
+    for (certificate, fields, expected, continues) in [
+        (rig.pki.clients.sign(admin()), &[traced][..], "admin", true),
+        (
+            rig.pki.user("prometheus", &["system:monitoring"]),
+            &[traced],
+            "prometheus",
+            true,
+        ),
+        (rig.pki.user("alice", &["dev"]), &[traced], "alice", false),
+        (
+            rig.pki.clients.sign(until(admin(), past)),
+            &known,
+            DEVELOPER,
+            false,
+        ),
+        (Authority::new().sign(admin()), &known, DEVELOPER, false),
+    ] {
+        block_on(async {
+            for speaks in Speaks::BOTH {
+                let mut caller = rig.caller(Some(&certificate), speaks).await;
+                let seen = whoami(&mut caller, fields).await;
+                assert_eq!(username(&seen), expected, "{speaks:?}");
+                let context = seen_values(&seen, "traceparent").concat();
+                assert_eq!(context.contains(TRACE), continues, "{expected}: {seen}");
+            }
+        });
+    }
 }
