@@ -97,14 +97,28 @@ fn audited(cluster: &Cluster, thing: &str, user: &str) {
 
 fn others_are_kept_out(cluster: &Cluster) {
     let list = ["get", "configmaps"];
-    let refused = cluster.kubectl(Who::Anonymous).run(&list);
-    assert!(!refused.ok, "{refused:?}");
-    assert!(refused.err.contains("system:anonymous"), "{refused:?}");
+    let path = "/api/v1/namespaces/default/configmaps";
+    let refused = cluster.kubectl(Who::Anonymous).run(&["get", "--raw", path]);
+    assert!(
+        !refused.ok && refused.err.contains("Forbidden"),
+        "{refused:?}"
+    );
+    cluster.audit.wait_for("an anonymous list", |event| {
+        let anonymous = event["user"]["username"] == "system:anonymous";
+        anonymous && event["requestURI"] == path && event["responseStatus"]["code"] == 403
+    });
     let health = cluster.kubectl(Who::Anonymous);
     assert_eq!(health.prints(&["get", "--raw", "/livez"], ""), "ok");
     let refused = cluster.kubectl(Who::Certificate("carol")).run(&list);
-    assert!(!refused.ok, "{refused:?}");
-    assert!(refused.err.contains("\"carol\""), "{refused:?}");
+    assert!(
+        !refused.ok && refused.err.contains("Forbidden"),
+        "{refused:?}"
+    );
+    cluster.audit.wait_for("a list of carol's", |event| {
+        let carol = event["user"]["username"] == "carol";
+        let listed = event["verb"] == "list" && event["objectRef"]["resource"] == "configmaps";
+        carol && listed && event["responseStatus"]["code"] == 403
+    });
     // Expired: 401, in the same words as without the proxy.
     let expired = cluster.kubectl(Who::Certificate("expired"));
     let proxied = expired.run(&list);
@@ -120,15 +134,16 @@ fn impersonated(cluster: &Cluster) {
     let printed = cluster.kubectl(ADMIN).prints(&asked, "");
     let review: Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!(review["status"]["userInfo"]["username"], "bob");
-    let refused = cluster.kubectl(ALICE).run(&asked);
-    assert!(
-        !refused.ok && refused.err.contains("impersonate"),
-        "{refused:?}"
-    );
     let event = cluster.audit.wait_for("impersonation", |event| {
         event["impersonatedUser"]["username"] == "bob" && event["responseStatus"]["code"] == 201
     });
     assert_eq!(event["user"]["username"], "kubernetes-admin", "{event}");
+    let refused = cluster.kubectl(ALICE).run(&asked);
+    assert!(!refused.ok, "{refused:?}");
+    cluster.audit.wait_for("a refused impersonation", |event| {
+        let alice = event["user"]["username"] == "alice";
+        alice && event["verb"] == "create" && event["responseStatus"]["code"] == 403
+    });
 }
 
 /// Fields that say whom one would like to be, and where from.
