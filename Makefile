@@ -19,7 +19,7 @@ TOOLS := etcd:etcd-server etcdctl:etcd-client containerd:containerd nginx:nginx 
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run everything embedded: components, proxies, traffic, spans in the terminal
@@ -40,6 +40,12 @@ test: deps check ## install what is missing, check, run every test, say what was
 	   for tool in $(TOOLS); do \
 	     PATH="$$PATH:/usr/sbin:/sbin" command -v "$${tool%%:*}" >/dev/null || echo "program missing: $${tool%%:*}"; \
 	   done; } | sort -u | sed 's/^/  /' | grep . || echo "  nothing"
+
+.PHONY: test-kubernetes
+test-kubernetes: ## against a real control plane: KUBEBUILDER_ASSETS names a folder with kube-apiserver, etcd, kubectl
+	@mkdir -p target && : > $(TRACEGATE_SKIPPED)
+	$(CARGO) test --locked --test kubernetes -- --nocapture --test-threads 1
+	@sed 's/^/left out: /' $(TRACEGATE_SKIPPED)
 
 .PHONY: check
 check: fmt clippy doc deny ## formatting, lints, documentation, licences and duplicates

@@ -18,6 +18,7 @@ use super::activity::{Activity, Overdue, overdue};
 use super::body::Incoming;
 use super::caller::Caller;
 use super::forwarded::Teller;
+use super::http1::buffer;
 use super::http2::authority::Lenient;
 use super::http2::serve::Served;
 use super::listener::{Listener, Slot};
@@ -180,6 +181,7 @@ async fn serve_http1(io: Io, connection: Rc<Connection>, limits: &Limits) {
         .auto_date_header(false)
         .max_headers(limits.max_headers)
         .max_header_size(limits.max_header_bytes)
+        .max_buf_size(buffer(limits.max_header_bytes))
         .serve_connection(
             io,
             service_fn(move |mut request| {

@@ -7,6 +7,14 @@ use super::gate::Gate;
 use super::head::Head;
 use super::interim::Interim;
 
+/// hyper's own buffer, in bytes: no head larger than it is read whole, whatever its limit.
+const BUFFER: usize = 8192 + 4096 * 100;
+
+/// The buffer, in bytes, in which hyper reads a head as large as `most` bytes.
+pub const fn buffer(most: usize) -> usize {
+    if most > BUFFER { most } else { BUFFER }
+}
+
 /// Makes fields and framing say in HTTP/1.1 what the caller said in its own version.
 pub fn prepare(method: &Method, headers: &mut impl Head, bodyless: bool) {
     join_cookies(headers);

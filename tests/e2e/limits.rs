@@ -280,6 +280,38 @@ fn a_head_too_large_or_of_too_many_fields_is_431() {
     assert_eq!(component.seen().len(), 2);
 }
 
+/// hyper's buffer is smaller than such a head, unless it is told.
+#[test]
+fn a_response_head_of_the_configured_size_passes_whatever_reads_it() {
+    const SIZE: usize = 900_000;
+    let component = Scripted::start(2, |_, mut wire| {
+        wire.head();
+        let large = "x".repeat(SIZE);
+        wire.send(format!(
+            "HTTP/1.1 204 No Content\r\nX-Large: {large}\r\nConnection: close\r\n\r\n"
+        ));
+    });
+    let yaml = with_limits(&component.url(), "maxHeaderBytes: 1MiB");
+    let proxy = Proxy::start(&proxy::with_upstream(&yaml, "protocol: http1"));
+    let address = proxy.at(0);
+    let mut caller = Wire::connect(address);
+    caller.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(caller.head().len() > SIZE);
+    streams::run(async {
+        let socket = tokio::net::TcpStream::connect(address).await;
+        let mut builder = h2::client::Builder::new();
+        let builder = builder.max_header_list_size(2 << 20);
+        let connected = builder.handshake::<_, bytes::Bytes>(socket.expect("a connection"));
+        let (mut caller, connection) = connected.await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let request = streams::request(Method::GET, address, "/");
+        let (response, _) = caller.send_request(request, true).expect("sent");
+        let response = soon(response).await.expect("an answer");
+        assert_eq!(response.headers()["x-large"].len(), SIZE);
+    });
+    component.join();
+}
+
 #[test]
 fn the_number_of_streams_is_advertised_and_enforced() {
     let (upstream, release) = waiting();

@@ -24,6 +24,7 @@ mod wire;
 
 mod access_log;
 mod admin;
+mod apiserver;
 mod attempts;
 mod bodies;
 mod cancel;

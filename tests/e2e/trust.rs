@@ -126,13 +126,13 @@ pub fn until(mut params: CertificateParams, end: SystemTime) -> CertificateParam
 }
 
 /// A caller's side of handshakes; it keeps what resumes a session.
-struct Dialer {
-    config: ClientConfig,
+pub struct Dialer {
+    pub config: ClientConfig,
     preface: &'static str,
 }
 
 impl Dialer {
-    fn new(
+    pub fn new(
         server: &Authority,
         identity: Option<&Issued>,
         versions: &[&'static SupportedProtocolVersion],

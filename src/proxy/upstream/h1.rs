@@ -13,6 +13,7 @@ use super::heard::Ear;
 use super::{IDLE_TIMEOUT, MAX_IDLE};
 use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
+use crate::proxy::http1::buffer;
 use crate::proxy::local;
 use crate::proxy::witness::Witnessed;
 use crate::span::record::Fault;
@@ -96,6 +97,7 @@ impl Pool {
             .preserve_header_case(true)
             .max_headers(limits.fields)
             .max_header_size(limits.bytes)
+            .max_buf_size(buffer(limits.bytes))
             .handshake(TokioIo::new(Witnessed::new(io, ear.clone())))
             .await
             .map_err(|_| Fault::Connect)?;
