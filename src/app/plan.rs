@@ -79,12 +79,14 @@ fn plan(listener: &Listener, sampler: &Arc<Sampler>, access_log: Mode) -> Result
         }
         None => (None, None),
     };
+    let ways = listener.proxy.ways();
+    let upstream_tls = ways.iter().map(UpstreamTls::load).collect::<Result<_, _>>();
     Ok(Plan {
         listen: listener.listen.clone(),
         proxy: listener.proxy.clone(),
         tls,
         clients,
-        upstream_tls: UpstreamTls::load(&listener.proxy.upstream).map_err(fault)?,
+        upstream_tls: upstream_tls.map_err(fault)?,
         sampler: Arc::clone(sampler),
         access_log,
     })

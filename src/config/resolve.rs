@@ -7,6 +7,7 @@
 mod correlate_by;
 mod effective;
 mod export;
+mod identity;
 mod listener;
 mod metrics;
 mod propagation;

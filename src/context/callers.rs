@@ -63,7 +63,7 @@ pub struct UnixPeers {
 
 impl Callers {
     /// Whether this caller is picked. IPv4-mapped addresses are the caller's to unmap before.
-    pub(super) fn pick(&self, caller: &Caller<'_>) -> bool {
+    pub fn pick(&self, caller: &Caller<'_>) -> bool {
         let by_address = (!self.cidrs.is_empty()).then(|| {
             let contains = |address| self.cidrs.iter().any(|net| contains(net, address));
             caller.address.is_some_and(contains)

@@ -110,6 +110,8 @@ labels! {
         BadRequest = "bad_request",
         /// 400: the target can't be forwarded.
         BadTarget = "bad_target",
+        /// 401: a certificate that makes nobody known, and no other credential.
+        Unauthorized = "unauthorized",
         /// 403: the certificate a caller must have doesn't verify.
         ClientCertificate = "client_certificate",
         /// 405: CONNECT where it isn't allowed.

@@ -4,6 +4,7 @@
 //! time of that request. The verdict is kept until either changes it.
 
 use std::cell::{OnceCell, RefCell};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,7 @@ struct Presented {
     turns: OnceCell<Option<Box<[u64]>>>,
     names: OnceCell<Option<Box<Names>>>,
     judged: RefCell<Option<Judged>>,
+    digest: OnceCell<String>,
 }
 
 /// A verdict, and as long as what it holds.
@@ -102,6 +104,32 @@ impl Caller {
         })
     }
 
+    /// What is known of it, with a certificate of these names.
+    pub fn with_certificate<'a>(&self, names: &'a Names) -> callers::Caller<'a> {
+        callers::Caller {
+            address: self.address,
+            certificate: Some(names),
+            unix: self.unix,
+        }
+    }
+
+    /// SHA-256 of its certificate, in lower-case hexadecimal digits; `None` if it has none.
+    pub fn digest(&self) -> Option<&str> {
+        let presented = self.presented.as_ref()?;
+        let digest = presented.digest.get_or_init(|| {
+            let own = presented.chain.first().map_or(&[][..], |own| own);
+            let digest = ring::digest::digest(&ring::digest::SHA256, own);
+            digest
+                .as_ref()
+                .iter()
+                .fold(String::new(), |mut text, byte| {
+                    let _ = write!(text, "{byte:02x}");
+                    text
+                })
+        });
+        Some(digest)
+    }
+
     /// Where a certificate is required: whether it verifies, now.
     ///
     /// # Errors
@@ -138,6 +166,7 @@ impl Presented {
             turns: OnceCell::new(),
             names: OnceCell::new(),
             judged: RefCell::new(None),
+            digest: OnceCell::new(),
         }
     }
 

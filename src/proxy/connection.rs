@@ -24,6 +24,7 @@ use super::http2::serve::Served;
 use super::listener::{Listener, Slot};
 use super::relay::{self, Relay};
 use super::service::{self, Asked};
+use super::share::Own;
 use super::witness::Witnessed;
 use super::worker::{Admission, Guards, Worker};
 use crate::lifecycle::{Drain, Wait};
@@ -62,6 +63,8 @@ pub struct Connection {
     pub teller: Teller,
     /// What the connection is doing.
     pub activity: Arc<Activity>,
+    /// Its own ways to the upstream, if it has any.
+    pub own: Own,
     guards: Guards,
 }
 
@@ -86,6 +89,7 @@ impl Connection {
             teller: Teller::new(caller.address, tls),
             caller,
             activity: Activity::new(http2),
+            own: Own::default(),
             guards,
         }
     }
@@ -137,6 +141,7 @@ async fn run(
         unix,
         teller: Teller::new(established.client, established.tls),
         activity: Arc::clone(&activity),
+        own: Own::default(),
         guards,
     });
     let io = Witnessed::new(established.stream, activity);
@@ -254,6 +259,11 @@ async fn drive<C>(
                 finish(served.as_mut());
                 finishing = true;
                 watch.set(overdue(&connection.activity, limits));
+            }
+            // HTTP/1 has no word for it, and need not know.
+            () = connection.own.left(), if connection.http2 && !finishing => {
+                finish(served.as_mut());
+                finishing = true;
             }
             () = connection.cut() => return,
         }

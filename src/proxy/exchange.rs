@@ -289,6 +289,7 @@ impl Exchange {
             Fault::HeadTooLarge => RequestRefusal::HeadTooLarge,
             Fault::BadTarget => RequestRefusal::BadTarget,
             Fault::ClientCertificate => RequestRefusal::ClientCertificate,
+            Fault::Unauthorized => RequestRefusal::Unauthorized,
             Fault::MethodNotAllowed => RequestRefusal::MethodNotAllowed,
             _ => RequestRefusal::Internal,
         };

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use http::HeaderName;
 use rustls::ServerConfig;
 
-use super::settings::Settings;
+use super::settings::{Settings, UpstreamSettings};
 use super::upstream::Upstream;
-use super::upstream::connect::UpstreamTls;
+use super::upstream::connect::{HeadLimits, UpstreamTls};
 use crate::access_log::Mode;
 use crate::listen;
 use crate::listen::client_auth::Authorities;
@@ -27,8 +27,8 @@ pub struct Plan {
     pub tls: Option<Arc<ServerConfig>>,
     /// Whose certificates callers may present.
     pub clients: Option<Arc<Authorities>>,
-    /// TLS towards the upstream.
-    pub upstream_tls: Option<Arc<UpstreamTls>>,
+    /// TLS towards the upstream, in the order of [`Settings::ways`].
+    pub upstream_tls: Vec<Option<Arc<UpstreamTls>>>,
     /// Decides for all workers.
     pub sampler: Arc<Sampler>,
     /// Which requests are logged.
@@ -47,7 +47,7 @@ impl Plan {
             proxy: proxy.clone(),
             tls: None,
             clients: None,
-            upstream_tls: None,
+            upstream_tls: Vec::new(),
             sampler: Arc::new(sampler),
             access_log: Mode::Off,
         }
@@ -72,6 +72,8 @@ pub struct Listener {
     pub access_log: Mode,
     /// Where requests go.
     pub upstream: Rc<Upstream>,
+    /// The same by other certificates, in the order of `Identity::certificates`.
+    presenting: Box<[Rc<Upstream>]>,
     /// This worker's counters.
     pub counters: Arc<ListenerShard>,
 }
@@ -110,14 +112,31 @@ impl Slot {
 }
 
 impl Listener {
+    /// All ways to the upstream.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Rc<Upstream>> {
+        std::iter::once(&self.upstream).chain(&self.presenting)
+    }
+
+    /// The way that presents a certificate for the caller, or the plain one.
+    pub fn way(&self, presents: Option<usize>) -> Option<&Rc<Upstream>> {
+        presents.map_or(Some(&self.upstream), |at| self.presenting.get(at))
+    }
+
     fn new(plan: &Plan, counters: &Arc<ListenerShard>, old: Option<&Self>) -> Self {
-        let kept = old
-            .map(|old| &old.upstream)
-            .filter(|upstream| upstream.serves(&plan.proxy.upstream, plan.upstream_tls.as_ref()));
-        let upstream = kept.map_or_else(
-            || Upstream::new(&plan.proxy, plan.upstream_tls.clone(), counters),
-            Rc::clone,
-        );
+        let limits = HeadLimits {
+            bytes: plan.proxy.limits.max_header_bytes,
+            fields: plan.proxy.limits.max_headers,
+        };
+        let way = |(at, settings): (usize, UpstreamSettings)| {
+            let tls = plan.upstream_tls.get(at).cloned().flatten();
+            let mut kept = old.into_iter().flat_map(Self::upstreams);
+            let kept = kept.find(|kept| kept.serves(&settings, tls.as_ref()));
+            kept.map_or_else(|| Upstream::new(settings, limits, tls, counters), Rc::clone)
+        };
+        let mut ways = plan.proxy.ways().into_iter().enumerate();
+        // There is always the plain one.
+        let plain = ways.next().unwrap_or((0, plan.proxy.upstream.clone()));
+        let upstream = way(plain);
         Self {
             listen: plan.listen.clone(),
             settings: plan.proxy.clone(),
@@ -133,6 +152,7 @@ impl Listener {
             sampler: Arc::clone(&plan.sampler),
             access_log: plan.access_log,
             upstream,
+            presenting: ways.map(way).collect(),
             counters: Arc::clone(counters),
         }
     }

@@ -1,6 +1,8 @@
 //! What is done to every head, whichever engine read it: strip → judge → decide → inject on the
 //! way in, settle → strip on the way back.
 
+use std::rc::Rc;
+
 use http::Method;
 use http::header::{self, HeaderValue};
 
@@ -9,12 +11,13 @@ use super::exchange::Exchange;
 use super::framing::{self, Ambiguous};
 use super::head::{Head, Line};
 use super::hop::{self, Upgrade};
+use super::identity;
 use super::judged::Judged;
 use super::listener::Listener;
 use super::settings::Propagate;
 use super::target;
 use super::trace::{self, Traced};
-use super::upstream::Version as Spoken;
+use super::upstream::{Upstream, Version as Spoken};
 use crate::context::traceparent::TraceParent;
 use crate::span::record::Fault;
 
@@ -28,6 +31,16 @@ pub enum Wanted {
     Connect,
 }
 
+/// A request that goes on.
+pub struct Passed {
+    /// What it asks for.
+    pub wanted: Wanted,
+    /// What was decided about its context.
+    pub traced: Traced,
+    /// Where it goes.
+    pub upstream: Rc<Upstream>,
+}
+
 /// strip → judge → decide → inject: the fields are then as the upstream gets them, but for
 /// framing and the form of the target. Refusals are counted; they are judged and decided, too.
 pub fn request(
@@ -36,7 +49,7 @@ pub fn request(
     line: Line<'_>,
     headers: &mut impl Head,
     exchange: &mut Exchange,
-) -> Result<(Wanted, Traced), Fault> {
+) -> Result<Passed, Fault> {
     observed(connection, listener, line, headers, exchange, |_| {})
 }
 
@@ -48,12 +61,9 @@ pub fn observed(
     headers: &mut impl Head,
     exchange: &mut Exchange,
     observe: impl FnOnce(&Judged),
-) -> Result<(Wanted, Traced), Fault> {
+) -> Result<Passed, Fault> {
     exchange.identify(connection, listener, line, headers);
-    let admitted = connection
-        .caller
-        .admit(listener)
-        .and_then(|()| admit(line, headers, listener, connection.http2));
+    let admitted = admit(connection, listener, line, headers);
     let traced = trace::judge(
         connection,
         listener,
@@ -64,7 +74,7 @@ pub fn observed(
         observe,
     );
     exchange.log(connection, listener, line, headers);
-    let wanted = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
+    let (wanted, upstream) = admitted.inspect_err(|fault| exchange.count_refusal(*fault))?;
     let settings = &listener.settings;
     connection.teller.tell(
         line,
@@ -76,7 +86,11 @@ pub fn observed(
     if let Wanted::Upgrade(protocol) = &wanted {
         hop::ask(headers, protocol.clone());
     }
-    Ok((wanted, traced))
+    Ok(Passed {
+        wanted,
+        traced,
+        upstream,
+    })
 }
 
 /// An attempt failed with `fault` and the request is sent anew: the context of the next one, if it
@@ -108,8 +122,23 @@ pub fn resend(
     }
 }
 
-/// Takes hop-by-hop fields off and checks that head and target can be forwarded.
+/// Whether the caller may ask, what for, and by which way it goes: as somebody or as nobody.
 fn admit(
+    connection: &Connection,
+    listener: &Listener,
+    line: Line<'_>,
+    headers: &mut impl Head,
+) -> Result<(Wanted, Rc<Upstream>), Fault> {
+    let caller = &connection.caller;
+    caller.admit(listener)?;
+    let wanted = clean(line, headers, listener, connection.http2)?;
+    let presents = identity::establish(caller, listener, &wanted, headers)?;
+    let way = listener.way(presents).ok_or(Fault::Internal)?;
+    Ok((wanted, connection.own.way(listener, way)))
+}
+
+/// Takes hop-by-hop fields off and checks that head and target can be forwarded.
+fn clean(
     line: Line<'_>,
     headers: &mut impl Head,
     listener: &Listener,

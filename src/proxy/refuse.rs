@@ -9,6 +9,13 @@ use crate::span::record::Fault;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// What a Kubernetes client reads, as from the server itself (`metav1.Status`).
+const UNAUTHORIZED: &str = concat!(
+    r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+    r#""message":"Unauthorized","reason":"Unauthorized","code":401}"#,
+    "\n"
+);
+
 /// The answer to a request that can't be forwarded, or whose upstream failed.
 ///
 /// A gRPC caller gets a trailers-only response: HTTP 200 with `grpc-status`, so that its
@@ -26,6 +33,7 @@ pub const fn status(fault: Fault) -> StatusCode {
     match fault {
         Fault::BadRequest | Fault::BadTarget => StatusCode::BAD_REQUEST,
         Fault::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Fault::Unauthorized => StatusCode::UNAUTHORIZED,
         // 401 would have to offer a way to authenticate; there is none in HTTP.
         Fault::ClientCertificate => StatusCode::FORBIDDEN,
         Fault::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -46,7 +54,7 @@ pub const fn grpc_status(fault: Fault) -> u16 {
     match fault {
         Fault::BadRequest | Fault::BadTarget | Fault::Internal => 13,
         Fault::HeadTooLarge => 8,
-        Fault::ClientCertificate => 16,
+        Fault::ClientCertificate | Fault::Unauthorized => 16,
         Fault::MethodNotAllowed => 12,
         Fault::ResponseHeaderTimeout => 4,
         Fault::ConnectTimeout
@@ -59,13 +67,14 @@ pub const fn grpc_status(fault: Fault) -> u16 {
 }
 
 fn http_answer(fault: Fault, text: &'static str) -> Response<Option<Bytes>> {
+    let (kind, text) = match fault {
+        Fault::Unauthorized => ("application/json", UNAUTHORIZED),
+        _ => ("text/plain; charset=utf-8", text),
+    };
     let mut response = Response::new(Some(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status(fault);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if fault == Fault::MethodNotAllowed {
         let allowed = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE";
         headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
@@ -98,6 +107,7 @@ pub const fn text(fault: Fault) -> &'static str {
         Fault::BadRequest => "tracegate: malformed request",
         Fault::HeadTooLarge => "tracegate: too many header fields",
         Fault::MethodNotAllowed => "tracegate: CONNECT is not allowed here",
+        Fault::Unauthorized => "Unauthorized",
         Fault::ClientCertificate => "tracegate: the client certificate doesn't verify",
         Fault::BadTarget => "tracegate: expected one valid Host and a target that can be forwarded",
         Fault::Internal => "tracegate: internal error",

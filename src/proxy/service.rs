@@ -21,7 +21,7 @@ use super::gate::Gate;
 use super::head::Line;
 use super::hop::{self, Upgrade};
 use super::listener::Listener;
-use super::pipeline::{self, Wanted};
+use super::pipeline::{self, Passed, Wanted};
 use super::refuse;
 use super::trace::Traced;
 use super::tunnel::{Promise, Tunnel};
@@ -92,12 +92,18 @@ fn begin(
     let grpc = line.is_grpc(headers);
 
     let passed = pipeline::request(&connection, &listener, line, headers, &mut exchange);
-    let (wanted, traced) = match passed {
+    let Passed {
+        wanted,
+        traced,
+        upstream,
+    } = match passed {
         Ok(passed) => passed,
         Err(fault) => {
             let refused = Outcome::Refused(fault);
             let mut answer = local(fault, refused, grpc, exchange, open);
-            if !connection.http2 {
+            // Whoever isn't known goes on with another credential, if nothing is left unread.
+            let goes_on = fault == Fault::Unauthorized && body.is_end_stream();
+            if !connection.http2 && !goes_on {
                 close(&mut answer);
             }
             return Err(Box::new(answer));
@@ -107,11 +113,11 @@ fn begin(
     let waits = !connection.http2 && expects(&parts);
     let (body, gate) = outgoing(body, waits, &mut exchange);
     let route = Route {
-        upstream: Rc::clone(&listener.upstream),
+        patience: upstream.settings().response_header_timeout,
+        upstream,
         need: need(&wanted, connection.http2),
         gate: gate.clone(),
         tells: asked.interim,
-        patience: listener.upstream.settings().response_header_timeout,
     };
     Ok(Box::new(Underway {
         flight: route.begin(parts, body),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::context::callers::Callers;
 use crate::context::propagation::Propagation;
 use crate::context::trust;
 use crate::listen::settings::{CertificateFiles, Limits, Protocol};
@@ -24,6 +25,8 @@ pub struct Settings {
     pub trust: trust::Policy,
     /// What happens to `X-Forwarded-*`, `Forwarded` and `X-Real-Ip`.
     pub forwarded: Forwarded,
+    /// Whether and how the upstream is told whom a certificate proved to ask.
+    pub identity: Option<Identity>,
     /// Whether CONNECT is forwarded.
     pub allow_connect: bool,
     /// Field of responses that tells trusted callers the trace id; `None`: nobody is told.
@@ -48,6 +51,77 @@ pub struct Settings {
     pub protocol: Protocol,
     /// Bounds.
     pub limits: Limits,
+}
+
+impl Settings {
+    /// Ways to the upstream: the plain one, then one per certificate that is presented for others.
+    pub fn ways(&self) -> Vec<UpstreamSettings> {
+        let mut ways = vec![self.upstream.clone()];
+        for certificate in self.identity.iter().flat_map(Identity::certificates) {
+            let mut way = self.upstream.clone();
+            if let Some(tls) = &mut way.tls {
+                tls.identity = Some(certificate.clone());
+            }
+            ways.push(way);
+        }
+        ways
+    }
+}
+
+/// How a verified certificate's holder is made known to the upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Identity {
+    /// In fields, which the upstream believes because of the certificate beside them.
+    RequestHeader(RequestHeader),
+    /// By another certificate that stands for the holder; the first that picks it.
+    Reoriginate(Box<[Reoriginate]>),
+}
+
+/// Fields of an authenticating proxy, as Kubernetes calls it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestHeader {
+    /// The user: the certificate's common name.
+    pub username: HeaderName,
+    /// The user's id.
+    pub uid: HeaderName,
+    /// One line for each organization.
+    pub group: HeaderName,
+    /// Beginning of the name of what else is known, in lower case.
+    pub extra_prefix: Box<str>,
+    /// Beginnings of names no caller's field may have, in lower case without `-`, `_` and `.`.
+    pub folded: Box<[Box<str>]>,
+    /// Presented for verified callers.
+    pub certificate: CertificateFiles,
+}
+
+/// A certificate that stands for callers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reoriginate {
+    /// For whom.
+    pub from: Callers,
+    /// Presented for them.
+    pub certificate: CertificateFiles,
+}
+
+impl Identity {
+    /// Certificates that are presented for others.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateFiles> {
+        let (one, many) = match self {
+            Self::RequestHeader(fields) => (Some(&fields.certificate), &[][..]),
+            Self::Reoriginate(mapped) => (None, &mapped[..]),
+        };
+        one.into_iter()
+            .chain(many.iter().map(|one| &one.certificate))
+    }
+
+    /// Beginnings of names no caller's field may have, folded.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let own = match self {
+            Self::RequestHeader(fields) => &fields.folded[..],
+            Self::Reoriginate(_) => &[],
+        };
+        std::iter::once("xremote").chain(own.iter().map(|name| &**name))
+    }
 }
 
 /// Treatment of forwarding headers.
@@ -88,6 +162,8 @@ pub struct UpstreamSettings {
     pub target: Target,
     /// TLS, if the URL said https.
     pub tls: Option<ClientTlsSettings>,
+    /// Whose requests go by one connection.
+    pub share: Share,
     /// Version to speak.
     pub protocol: UpstreamProtocol,
     /// Replaces Host/`:authority`.
@@ -102,6 +178,15 @@ pub struct UpstreamSettings {
     pub connect_timeout: Duration,
     /// Bound on waiting for a response's head; `None`: unbounded.
     pub response_header_timeout: Option<Duration>,
+}
+
+/// Whose requests go by one connection to the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Those of all callers a worker serves.
+    Worker,
+    /// Those of one caller's connection.
+    Connection,
 }
 
 /// Address of an upstream.

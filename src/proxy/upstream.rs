@@ -19,10 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::sync::Notify;
 
-use self::connect::{Connected, Dialer, UpstreamTls};
+use self::connect::{Connected, Dialer, HeadLimits, UpstreamTls};
 use self::shared::Shared;
-use super::settings::{Settings, UpstreamProtocol, UpstreamSettings};
+use super::settings::{UpstreamProtocol, UpstreamSettings};
 use crate::listen::stream::Stream;
 use crate::metrics::labels;
 use crate::metrics::shard::ListenerShard;
@@ -115,16 +116,28 @@ impl Lease {
 impl Upstream {
     /// Connects to nothing yet.
     pub fn new(
-        settings: &Settings,
+        settings: UpstreamSettings,
+        limits: HeadLimits,
         tls: Option<Arc<UpstreamTls>>,
         counters: &Arc<ListenerShard>,
     ) -> Rc<Self> {
-        let dialer = Rc::new(Dialer::new(settings, tls, counters));
+        let dialer = Dialer::new(&settings, limits, tls, counters);
+        Self::over(Rc::new(dialer), settings, None)
+    }
+
+    /// Another way to the same, with connections of its own; `left` is told when the upstream has
+    /// taken leave of one over HTTP/2.
+    pub fn twin(&self, left: &Rc<Notify>) -> Rc<Self> {
+        let settings = self.settings.clone();
+        Self::over(Rc::clone(&self.dialer), settings, Some(Rc::clone(left)))
+    }
+
+    fn over(dialer: Rc<Dialer>, settings: UpstreamSettings, left: Option<Rc<Notify>>) -> Rc<Self> {
         Rc::new(Self {
-            settings: settings.upstream.clone(),
-            authority: connect::authority(&settings.upstream),
+            authority: connect::authority(&settings),
+            settings,
             h1: h1::Pool::new(),
-            h2: h2::Pool::new(Rc::clone(&dialer)),
+            h2: h2::Pool::new(Rc::clone(&dialer), left),
             raw: raw::Pool::default(),
             dialer,
             learned: Cell::new(None),

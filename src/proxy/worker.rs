@@ -262,7 +262,9 @@ async fn run(seed: Seed, epoch: Instant, mut jobs: UnboundedReceiver<Job>) {
         let job = tokio::select! {
             job = jobs.recv() => job,
             _ = sweep.tick() => {
-                slots.iter().for_each(|slot| slot.current().upstream.sweep());
+                for slot in &slots {
+                    slot.current().upstreams().for_each(|upstream| upstream.sweep());
+                }
                 continue;
             }
         };

@@ -146,13 +146,15 @@ pub enum Fault {
     BadTarget,
     /// The caller's certificate, which is required, doesn't verify.
     ClientCertificate,
+    /// The caller's certificate makes it nobody, and it showed no other credential.
+    Unauthorized,
     /// A fault of our own.
     Internal,
 }
 
 impl Fault {
     /// Every fault, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Connect,
         Self::ConnectTimeout,
         Self::Tls,
@@ -165,6 +167,7 @@ impl Fault {
         Self::MethodNotAllowed,
         Self::BadTarget,
         Self::ClientCertificate,
+        Self::Unauthorized,
         Self::Internal,
     ];
 
@@ -183,6 +186,7 @@ impl Fault {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BadTarget => "bad_target",
             Self::ClientCertificate => "client_certificate",
+            Self::Unauthorized => "unauthorized",
             Self::Internal => "internal_error",
         }
     }

@@ -154,11 +154,9 @@ pub const BROKEN: &[Broken] = &[
     ("not-yet", &[
         (5, "tracing.export.protocol[1]", "\"memory\" is not supported yet; expected grpc, http/protobuf, console or none"),
         (9, "listeners[0].protocol", "\"tcp\" is not supported yet; expected auto, http1 or http2"),
-        (10, "listeners[0].identity", "not supported yet"),
-        (11, "listeners[0].routes", "not supported yet"),
-        (12, "listeners[0].upstream.endpoints", "not supported yet"),
-        (12, "listeners[0].upstream.share", "\"connection\" is not supported yet; expected worker"),
-        (15, "listeners[1].protocol", "\"detect\" is not supported yet; expected auto, http1 or http2"),
+        (10, "listeners[0].routes", "not supported yet"),
+        (11, "listeners[0].upstream.endpoints", "not supported yet"),
+        (14, "listeners[1].protocol", "\"detect\" is not supported yet; expected auto, http1 or http2"),
     ]),
     ("nulls", &[
         (3, "admin", "has no value; remove the key for its default"),
@@ -303,6 +301,6 @@ pub const BROKEN: &[Broken] = &[
         (13, "listeners[0].orphans", "expected start or pass; got \"drop\""),
         (14, "listeners[0].trust.default", "expected drop, ids or full; got \"none\""),
         (15, "listeners[0].upstream.protocol", "expected auto, http1 or http2; got \"h2c\""),
-        (15, "listeners[0].upstream.share", "expected worker; got \"all\""),
+        (15, "listeners[0].upstream.share", "expected worker or connection; got \"all\""),
     ]),
 ];

@@ -6,11 +6,11 @@ mod standin;
 mod context;
 mod credentials;
 mod goaway;
-// mod identity; // wants the key `identity`
+mod identity;
 mod itself;
 mod kubectl;
 mod passes;
-// mod share; // wants `share: connection`
+mod share;
 mod tunnels;
 mod watches;
 

@@ -14,7 +14,7 @@ use crate::span::record::Direction;
 
 use super::server::Bound;
 use super::trust::Reach;
-use super::{span, tls, trace_id_header, trust, upstream};
+use super::{identity, span, tls, trace_id_header, trust, upstream};
 
 const MOST_LISTENERS: usize = 256;
 
@@ -88,12 +88,18 @@ fn read<'a>(
         .one_of(&[("w3c", Propagate::W3c), ("none", Propagate::None)], &[]);
     let orphans = orphans(&map.get("orphans"), direction);
     let upstream = upstream::read(&map.get("upstream").required());
+    let identity_field = map.get("identity");
+    let identity = identity::read(&identity_field, &reach, upstream.as_ref());
     not_yet(&map);
     // TLS that couldn't be read must not become cleartext.
     let tls = match (tls_field.is_present(), tls.settings) {
         (false, _) => None,
         (true, tls) => Some(tls?),
     };
+    // Nor a listener that forwards identities one that doesn't.
+    if identity_field.is_present() && identity.is_none() {
+        return None;
+    }
     let name = name?;
     Some(Listener {
         listen: Settings {
@@ -109,6 +115,7 @@ fn read<'a>(
             direction,
             trust,
             forwarded,
+            identity,
             allow_connect,
             trace_id_header,
             upstream: upstream?,
@@ -161,7 +168,6 @@ fn bind<'a>(map: &Map<'a>, all: &mut Listeners<'a>) -> Option<Bind> {
 }
 
 fn not_yet(map: &Map<'_>) {
-    map.get("identity").not_yet();
     let routes = map.get("routes");
     if !routes.list().is_empty() {
         routes.not_yet();

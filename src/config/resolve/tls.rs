@@ -84,7 +84,7 @@ fn client_auth(map: &Map<'_>) -> Option<ClientAuth> {
     })
 }
 
-fn certificate(field: &Field<'_>) -> Option<CertificateFiles> {
+pub(super) fn certificate(field: &Field<'_>) -> Option<CertificateFiles> {
     let map = field.map()?;
     let cert_file: Option<PathBuf> = files::certificates(&map.get("certFile").required());
     let key_file = files::private_key(&map.get("keyFile").required());

@@ -54,7 +54,7 @@ fn rule(field: &Field<'_>, reach: &Reach<'_>) -> Option<Rule> {
 }
 
 /// Whom a rule is about: every condition given must hold, and one must be given.
-fn callers(field: &Field<'_>, reach: &Reach<'_>) -> Option<Callers> {
+pub(super) fn callers(field: &Field<'_>, reach: &Reach<'_>) -> Option<Callers> {
     let map = field.map()?;
     let cidrs = map.get("cidrs");
     let client_cert = map.get("clientCert");

@@ -11,7 +11,9 @@ use crate::config::files;
 use crate::config::reader::{Field, Map};
 use crate::config::values::{self, Expected};
 use crate::listen::settings::CertificateFiles;
-use crate::proxy::settings::{ClientTlsSettings, Target, UpstreamProtocol, UpstreamSettings};
+use crate::proxy::settings::{
+    ClientTlsSettings, Share, Target, UpstreamProtocol, UpstreamSettings,
+};
 
 pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
     let map = field.map()?;
@@ -32,7 +34,10 @@ pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
         &[],
     );
     let host = map.get("host").read(host);
-    map.get("share").one_of(&[("worker", ())], &["connection"]);
+    let share = map.get("share").one_of(
+        &[("worker", Share::Worker), ("connection", Share::Connection)],
+        &[],
+    );
     let keepalive = map.get("keepalive").map_or_empty();
     let usual = Some(Duration::from_secs(30));
     let tcp_keepalive = interval(&keepalive, "tcp", usual);
@@ -54,6 +59,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
     Some(UpstreamSettings {
         target: url.target,
         tls: url.https.then_some(tls),
+        share: share.unwrap_or(Share::Worker),
         protocol: protocol.unwrap_or(UpstreamProtocol::Auto),
         host,
         tcp_keepalive,

@@ -19,8 +19,7 @@ use crate::proxy::framing::{self, Length};
 use crate::proxy::head::{Head as _, Line};
 use crate::proxy::http1;
 use crate::proxy::listener::Listener;
-use crate::proxy::pipeline::{self, Wanted};
-use crate::proxy::trace::Traced;
+use crate::proxy::pipeline::{self, Passed, Wanted};
 use crate::proxy::tunnel;
 use crate::proxy::upstream::Upstream;
 use crate::span::record::{Fault, Outcome};
@@ -54,24 +53,31 @@ impl Relay {
                 .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
         let length = framing::request_length(fields, request.version);
         let passed = pipeline::request(&self.connection, &listener, line, fields, &mut exchange);
-        let (wanted, traced, length) = match framed(passed, length, line, &exchange) {
-            Ok(passed) => passed,
+        let bare = matches!(length, Ok(Length::None));
+        let (passed, length) = match framed(passed, length, line, &exchange) {
+            Ok(framed) => framed,
             Err(fault) => {
+                // Whoever isn't known goes on with another credential, if nothing is left unread.
+                let goes_on = fault == Fault::Unauthorized && bare && keep;
                 let to = refusal::To {
                     http10,
                     grpc,
                     head: request.method == Method::HEAD,
-                    close: true,
+                    close: !goes_on,
                 };
                 refusal::answer(&mut self.wires, fault, to, &mut exchange);
                 exchange.end(Outcome::Refused(fault));
                 drop(open);
-                return Next::Linger;
+                return if goes_on { Next::Request } else { Next::Linger };
             }
         };
-        let upstream = &listener.upstream;
+        let Passed {
+            wanted,
+            traced,
+            upstream,
+        } = passed;
         self.wires.to_up.clear();
-        write_head(line, fields, upstream, length, &mut self.wires.to_up.bytes);
+        write_head(line, fields, &upstream, length, &mut self.wires.to_up.bytes);
         let counter = exchange.leaves();
         let reply = Reply {
             exchange,
@@ -89,12 +95,17 @@ impl Relay {
             finishing: Rc::clone(&self.finishing),
             wanted,
         };
-        self.carry(reply, length, &listener).await
+        self.carry(reply, length, &listener, &upstream).await
     }
 
     /// Sends the request, anew once where that is safe, and relays the answer.
-    async fn carry(&mut self, mut reply: Reply, length: Length, listener: &Listener) -> Next {
-        let upstream = &listener.upstream;
+    async fn carry(
+        &mut self,
+        mut reply: Reply,
+        length: Length,
+        listener: &Listener,
+        upstream: &Upstream,
+    ) -> Next {
         let encoder = match length {
             Length::Chunked => Encoder::Chunked,
             _ => Encoder::Plain,
@@ -124,7 +135,7 @@ impl Relay {
                 &mut body,
                 may_repeat,
             );
-            flight.patience = listener.settings.upstream.response_header_timeout;
+            flight.patience = upstream.settings().response_header_timeout;
             flight.deadline = deadline.take();
             let end = poll_fn(|cx| flight.poll(cx)).await;
             let sent = flight.request_done();
@@ -220,12 +231,12 @@ impl Relay {
 
 /// What the pipeline let through, if it also says clearly how long it is.
 fn framed(
-    passed: Result<(Wanted, Traced), Fault>,
+    passed: Result<Passed, Fault>,
     length: Result<Length, framing::Ambiguous>,
     line: Line<'_>,
     exchange: &Exchange,
-) -> Result<(Wanted, Traced, Length), Fault> {
-    let (wanted, traced) = passed?;
+) -> Result<(Passed, Length), Fault> {
+    let passed = passed?;
     let fault = match length {
         Err(_) => Fault::BadRequest,
         Ok(length) if *line.method == Method::CONNECT && length != Length::None => {
@@ -234,7 +245,7 @@ fn framed(
         Ok(_) if *line.method == Method::CONNECT && line.uri.authority().is_none() => {
             Fault::BadTarget
         }
-        Ok(length) => return Ok((wanted, traced, length)),
+        Ok(length) => return Ok((passed, length)),
     };
     exchange.count_refusal(fault);
     Err(fault)

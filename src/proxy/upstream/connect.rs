@@ -17,7 +17,7 @@ use crate::listen::pem::TlsError;
 use crate::listen::stream::{Plain, Stream};
 use crate::listen::tls_client;
 use crate::metrics::shard::ListenerShard;
-use crate::proxy::settings::{Settings, Target, UpstreamProtocol, UpstreamSettings};
+use crate::proxy::settings::{Target, UpstreamProtocol, UpstreamSettings};
 use crate::span::record::Fault;
 
 const H2: &[u8] = b"h2";
@@ -88,17 +88,15 @@ impl UpstreamTls {
 impl Dialer {
     /// Connects to nothing yet.
     pub fn new(
-        settings: &Settings,
+        settings: &UpstreamSettings,
+        limits: HeadLimits,
         tls: Option<Arc<UpstreamTls>>,
         counters: &Arc<ListenerShard>,
     ) -> Self {
         Self {
-            settings: settings.upstream.clone(),
+            settings: settings.clone(),
             tls,
-            limits: HeadLimits {
-                bytes: settings.limits.max_header_bytes,
-                fields: settings.limits.max_headers,
-            },
+            limits,
             counters: Arc::clone(counters),
         }
     }
@@ -258,7 +256,7 @@ pub fn authority(settings: &UpstreamSettings) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::settings::ClientTlsSettings;
+    use crate::proxy::settings::{ClientTlsSettings, Share};
 
     #[test]
     fn an_upstream_is_named_by_its_address_without_the_schemes_own_port() {
@@ -281,6 +279,7 @@ mod tests {
                     identity: None,
                     server_name: None,
                 }),
+                share: Share::Worker,
                 protocol: UpstreamProtocol::Auto,
                 host: None,
                 tcp_keepalive: None,

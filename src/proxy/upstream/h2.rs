@@ -58,6 +58,8 @@ pub struct Pool {
     connections: RefCell<Vec<Rc<Connection>>>,
     /// A burst of requests makes one connection.
     connecting: Shared<Result<(), TakeError>>,
+    /// Told when the upstream has taken leave of a connection.
+    left: Option<Rc<Notify>>,
 }
 
 /// A connection: the pool and the requests on it hold it. When all have let go it ends.
@@ -162,9 +164,10 @@ impl Drop for Upload {
 
 impl Pool {
     /// An empty pool.
-    pub fn new(dialer: Rc<Dialer>) -> Rc<Self> {
+    pub fn new(dialer: Rc<Dialer>, left: Option<Rc<Notify>>) -> Rc<Self> {
         Rc::new(Self {
             dialer,
+            left,
             connections: RefCell::default(),
             connecting: Shared::default(),
         })
@@ -208,6 +211,7 @@ impl Pool {
         while let Some(connection) = connections.get(at) {
             if connection.state.closed.get() {
                 connections.swap_remove(at);
+                self.tell_left();
             } else if connection.is_full() {
                 at += 1;
             } else if let Some(slot) = connection.slot() {
@@ -215,9 +219,16 @@ impl Pool {
             } else {
                 // It takes leave: the streams it has are served to their end.
                 connections.swap_remove(at);
+                self.tell_left();
             }
         }
         None
+    }
+
+    fn tell_left(&self) {
+        if let Some(left) = &self.left {
+            left.notify_one();
+        }
     }
 
     async fn connect(&self) -> Result<(), TakeError> {

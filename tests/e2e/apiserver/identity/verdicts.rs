@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::date_time_ymd;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::pki::{Pki, user};
 use super::super::{DEVELOPER, Rig, TOKEN, bearer, get, seen_values, username, whoami};
@@ -95,18 +96,27 @@ fn a_certificate_that_does_not_verify_is_401_and_never_anonymous() {
                 unauthorized(&mut caller, &[]).await;
                 unauthorized(&mut caller, &[("x-remote-user", "admin")]).await;
                 // The connection goes on, and another credential may be right, or wrong, too.
-                for field in [
-                    ("authorization", bearer.as_str()),
-                    ("sec-websocket-protocol", offered.as_str()),
-                ] {
-                    let seen = whoami(&mut caller, &[field]).await;
-                    assert_eq!(username(&seen), DEVELOPER, "{why}, {speaks:?}");
-                    assert_eq!(certificate_of(&seen), None, "{why}, {speaks:?}");
-                }
+                let field = ("authorization", bearer.as_str());
+                let seen = whoami(&mut caller, &[field]).await;
+                assert_eq!(username(&seen), DEVELOPER, "{why}, {speaks:?}");
+                assert_eq!(certificate_of(&seen), None, "{why}, {speaks:?}");
+                // It counts where a WebSocket is asked for.
+                unauthorized(&mut caller, &[("sec-websocket-protocol", &offered)]).await;
                 let wrong = [("authorization", "Bearer wrong")];
                 assert_eq!(get(&mut caller, "/whoami", &wrong).await.status, 401);
                 unauthorized(&mut caller, &[]).await;
             }
+            let asked = format!(
+                "GET /api/v1/namespaces/default/pods/p/exec?command=sh HTTP/1.1\r\n\
+                 Host: kubernetes.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Sec-WebSocket-Protocol: {offered}\r\n\r\n"
+            );
+            let mut caller = rig.stream(Some(&certificate), &[]).await;
+            caller.write_all(asked.as_bytes()).await.expect("sent");
+            let mut status = [0; 13];
+            caller.read_exact(&mut status).await.expect("an answer");
+            assert_eq!(&status, b"HTTP/1.1 101 ", "{why}: a browser's token");
         });
     }
     for event in rig.server.audit() {

@@ -1,0 +1,126 @@
+//! `listeners[].identity`: how the holder of a verified certificate is made known to the upstream.
+
+use http::HeaderName;
+
+use crate::config::reader::{Field, Map};
+use crate::config::values::{self, Expected};
+use crate::proxy::settings::{Identity, Reoriginate, RequestHeader, UpstreamSettings};
+
+use super::trust::{self, Reach};
+use super::{tls, trace_id_header};
+
+const MOST_MAPPED: usize = 64;
+
+pub(super) fn read(
+    field: &Field<'_>,
+    reach: &Reach<'_>,
+    upstream: Option<&UpstreamSettings>,
+) -> Option<Identity> {
+    let map = field.map()?;
+    if let Some(why) = reach.no_certificates {
+        field.fault(format!("can never be known: {why}"));
+    }
+    match upstream.map(|upstream| &upstream.tls) {
+        Some(None) => field.fault("expected an https upstream: it is told by a certificate"),
+        Some(Some(tls)) if tls.identity.is_some() => field.fault(
+            "expected no upstream.tls.certFile beside it: that would be presented for everybody",
+        ),
+        _ => {}
+    }
+    let (fields, mapped) = (map.get("requestHeader"), map.get("reoriginate"));
+    match (fields.is_present(), mapped.is_present()) {
+        (true, false) => request_header(&fields).map(Identity::RequestHeader),
+        (false, true) => reoriginate(&mapped, reach).map(Identity::Reoriginate),
+        _ => {
+            field.fault("expected either requestHeader or reoriginate");
+            // Their own faults are told, too.
+            request_header(&fields);
+            reoriginate(&mapped, reach);
+            None
+        }
+    }
+}
+
+fn request_header(field: &Field<'_>) -> Option<RequestHeader> {
+    let map = field.map()?;
+    let name = |key, default| name(&map, key, default);
+    let username = name("username", "x-remote-user");
+    let uid = name("uid", "x-remote-uid");
+    let group = name("group", "x-remote-group");
+    let extra_prefix = map
+        .get("extraPrefix")
+        .read(prefix)
+        .unwrap_or_else(|| "x-remote-extra-".to_owned());
+    let certificate = tls::certificate(&map.get("tls").required());
+    let own = [
+        username.as_str(),
+        uid.as_str(),
+        group.as_str(),
+        &extra_prefix,
+    ];
+    if own[..3]
+        .iter()
+        .any(|one| own[..3].iter().filter(|two| one == *two).count() > 1)
+    {
+        field.fault("expected three different names for username, uid and group");
+    }
+    Some(RequestHeader {
+        folded: own.map(fold).into(),
+        extra_prefix: extra_prefix.into(),
+        username,
+        uid,
+        group,
+        certificate: certificate?,
+    })
+}
+
+fn name(map: &Map<'_>, key: &'static str, default: &'static str) -> HeaderName {
+    let read = map.get(key).read(own_name);
+    read.unwrap_or(HeaderName::from_static(default))
+}
+
+/// A name that means nothing else, or a caller's field would be lost.
+fn own_name(text: &str) -> Expected<HeaderName> {
+    trace_id_header::read(text)
+        .ok()
+        .filter(|name| !name.as_str().starts_with("authorization") && name.as_str() != "host")
+        .ok_or_else(|| "a header name that means nothing else".to_owned())
+}
+
+fn prefix(text: &str) -> Expected<String> {
+    let expected = || "a header name's beginning of at least 3 letters, ending in -".to_owned();
+    let name = values::header_name(text).map_err(|_| expected())?;
+    let fits = name.as_str().ends_with('-') && fold(name.as_str()).len() >= 3;
+    fits.then(|| name.as_str().to_owned()).ok_or_else(expected)
+}
+
+fn fold(name: &str) -> Box<str> {
+    name.chars()
+        .filter(|c| !['-', '_', '.'].contains(c))
+        .collect()
+}
+
+fn reoriginate(field: &Field<'_>, reach: &Reach<'_>) -> Option<Box<[Reoriginate]>> {
+    let items = field.list();
+    if !(1..=MOST_MAPPED).contains(&items.len()) && field.is_list() {
+        field.fault(format!("expected 1 to {MOST_MAPPED} entries"));
+    }
+    items.iter().map(|item| mapped(item, reach)).collect()
+}
+
+fn mapped(field: &Field<'_>, reach: &Reach<'_>) -> Option<Reoriginate> {
+    let map = field.map()?;
+    let from = map.get("from").required();
+    let certificate = tls::certificate(&map.get("tls").required());
+    let callers = trust::callers(&from, reach);
+    if callers
+        .as_ref()
+        .is_some_and(|callers| callers.client_cert.is_none())
+    {
+        from.fault("expected clientCert: nobody else has proved who it is");
+    }
+    Some(Reoriginate {
+        from: callers?,
+        certificate: certificate?,
+    })
+}
