@@ -8,6 +8,7 @@ pub mod clock;
 pub mod connection;
 pub mod correlation;
 pub mod describe;
+pub mod destination;
 pub mod exchange;
 pub mod forwarded;
 pub mod framing;

@@ -11,6 +11,7 @@ mod identity;
 mod listener;
 mod metrics;
 mod propagation;
+mod routes;
 mod server;
 mod span;
 mod tls;

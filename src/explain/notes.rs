@@ -28,7 +28,7 @@ pub fn notes(scene: &Scene<'_>, rehearsed: &Rehearsed) -> Vec<String> {
     }
     notes.extend(kept(scene.config, judged));
     notes.extend(correlated(scene, judged));
-    notes.extend(version(scene, rehearsed));
+    notes.extend(version(rehearsed));
     notes.extend(trusted_cap(scene, rehearsed));
     let trusted = judged.and_then(|judged| judged.trusted);
     if judged.is_none_or(|judged| judged.verdict.trust != Trust::Full) {
@@ -93,8 +93,8 @@ fn correlated(scene: &Scene<'_>, judged: Option<&Judged>) -> Option<String> {
 }
 
 /// The upstream hasn't been asked which version it speaks.
-fn version(scene: &Scene<'_>, rehearsed: &Rehearsed) -> Option<String> {
-    let upstream = &scene.listener.proxy.upstream;
+fn version(rehearsed: &Rehearsed) -> Option<String> {
+    let upstream = rehearsed.upstream.as_ref()?;
     let chosen = upstream.tls.is_some() && upstream.protocol == UpstreamProtocol::Auto;
     (chosen && rehearsed.refused.is_none()).then(|| {
         "the upstream chooses HTTP/2 or HTTP/1.1 in its TLS handshake; shown as HTTP/1.1".to_owned()

@@ -37,6 +37,8 @@ pub struct Established {
     pub local: Option<SocketAddr>,
     /// Whether it is encrypted.
     pub tls: bool,
+    /// The server it named in TLS (RFC 6066, section 3).
+    pub server_name: Option<Box<str>>,
     /// The chain the caller presented, its own certificate first; empty if it presented none. It
     /// has the private key, also on a resumed session; whether the chain verifies wasn't asked.
     pub certificates: Vec<CertificateDer<'static>>,
@@ -146,6 +148,7 @@ async fn settle(
         peer,
         local,
         tls: tls.is_some(),
+        server_name: server_name(stream.get_ref()),
         certificates: certificates(stream.get_ref()),
         stream,
         credentials,
@@ -201,6 +204,13 @@ async fn encrypt(
         }
     });
     Ok((Prefixed::new(Stream::ServerTls(stream)), version))
+}
+
+fn server_name(stream: &Stream) -> Option<Box<str>> {
+    match stream {
+        Stream::ServerTls(stream) => stream.get_ref().1.server_name().map(Into::into),
+        _ => None,
+    }
 }
 
 fn certificates(stream: &Stream) -> Vec<CertificateDer<'static>> {

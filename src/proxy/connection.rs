@@ -63,6 +63,8 @@ pub struct Connection {
     pub teller: Teller,
     /// What the connection is doing.
     pub activity: Arc<Activity>,
+    /// The server its TLS named (RFC 6066, section 3).
+    pub server_name: Option<Box<str>>,
     /// Its own ways to the upstream, if it has any.
     pub own: Own,
     guards: Guards,
@@ -89,6 +91,7 @@ impl Connection {
             teller: Teller::new(caller.address, tls),
             caller,
             activity: Activity::new(http2),
+            server_name: None,
             own: Own::default(),
             guards,
         }
@@ -141,6 +144,7 @@ async fn run(
         unix,
         teller: Teller::new(established.client, established.tls),
         activity: Arc::clone(&activity),
+        server_name: established.server_name,
         own: Own::default(),
         guards,
     });
@@ -150,7 +154,7 @@ async fn run(
         serve_http2(Lenient::new(io), connection, limits).await;
     } else if http2 {
         serve_http2(io, connection, limits).await;
-    } else if listener.upstream.speaks_http1() {
+    } else if listener.speaks_http1() {
         relay_http1(io, connection, listener).await;
     } else {
         serve_http1(TokioIo::new(io), connection, limits).await;

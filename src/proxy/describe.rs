@@ -22,16 +22,19 @@ pub struct Ends {
     local: Option<SocketAddr>,
     client: Option<IpAddr>,
     tls: bool,
+    /// The request's destination.
+    to: usize,
 }
 
 impl Ends {
     /// Those of this one.
-    pub const fn of(connection: &Connection) -> Self {
+    pub const fn of(connection: &Connection, to: usize) -> Self {
         Self {
             peer: connection.peer,
             local: connection.local,
             client: connection.caller.address,
             tls: connection.tls,
+            to,
         }
     }
 }
@@ -81,7 +84,8 @@ pub fn begin(
 ) -> Box<Record> {
     let asked = Asked::of(line, headers, line.is_grpc(headers));
     let settings = &listener.settings;
-    let mut record = record(&Ends::of(connection), settings, &asked, span, start);
+    let to = settings.destination(connection, line, headers);
+    let mut record = record(&Ends::of(connection, to), settings, &asked, span, start);
     capture::request(settings, headers, &mut record);
     record
 }
@@ -94,7 +98,7 @@ pub fn record(
     span: TraceParent,
     start: Instant,
 ) -> Box<Record> {
-    let https = over_tls(ends.tls, settings);
+    let https = over_tls(ends.tls, settings, ends.to);
     let scheme = if https { "https" } else { "http" };
     let (host, port) = server(ends, settings, asked);
     let ingress = settings.direction == Direction::Ingress;
@@ -147,14 +151,21 @@ pub fn record(
 
 /// Whether the request's scheme is `https`, as the caller (ingress) or the upstream (egress) sees
 /// it.
-pub const fn is_https(connection: &Connection, listener: &Listener) -> bool {
-    over_tls(connection.tls, &listener.settings)
+pub fn is_https(
+    connection: &Connection,
+    listener: &Listener,
+    line: Line<'_>,
+    headers: &impl Head,
+) -> bool {
+    let settings = &listener.settings;
+    let to = settings.destination(connection, line, headers);
+    over_tls(connection.tls, settings, to)
 }
 
-const fn over_tls(caller: bool, settings: &Settings) -> bool {
+fn over_tls(caller: bool, settings: &Settings, to: usize) -> bool {
     match settings.direction {
         Direction::Ingress => caller,
-        Direction::Egress => settings.upstream.tls.is_some(),
+        Direction::Egress => settings.upstream_at(to).tls.is_some(),
     }
 }
 
@@ -174,7 +185,8 @@ pub fn visible(value: &[u8]) -> Option<&str> {
 ///
 /// A component pointed at an egress listener names the listener; what it means is the upstream.
 fn server(ends: &Ends, settings: &Settings, asked: &Asked<'_>) -> (String, Option<u16>) {
-    let (upstream, named, grpc) = (&settings.upstream, asked.host, asked.grpc);
+    let (named, grpc) = (asked.host, asked.grpc);
+    let upstream = settings.upstream_at(ends.to);
     let (value, default) = match settings.direction {
         Direction::Ingress => (named, ends.local.map(|a| a.port())),
         Direction::Egress => (

@@ -111,7 +111,7 @@ impl Exchange {
     ) {
         self.access_log = listener.access_log;
         let call = &mut self.call;
-        call.https = describe::is_https(connection, listener);
+        call.https = describe::is_https(connection, listener, line, headers);
         call.version = Version::of(line.version);
         call.ended.direction = listener.settings.direction;
         call.ended.grpc = line.is_grpc(headers);

@@ -148,7 +148,9 @@ impl Held {
         let mut boxed = connection.worker.held.take();
         let held = &mut *boxed;
         held.unsampled = Some(unsampled);
-        held.ends = Ends::of(connection);
+        let listener = held.listener.insert(connection.slot.current());
+        let to = listener.settings.destination(connection, line, headers);
+        held.ends = Ends::of(connection, to);
         held.version = line.version;
         let texts = &mut held.texts;
         if MethodClass::of(line.method) == MethodClass::Other {
@@ -162,7 +164,6 @@ impl Held {
         if unsampled.continues && headers.has(&TRACESTATE) {
             held.tracestate = Some(texts.join(headers.lines(&TRACESTATE)));
         }
-        let listener = held.listener.insert(connection.slot.current());
         let seen = Seen::new(&mut held.texts, &mut held.captured, &mut held.audit_id);
         seen.of(listener, Side::Request, headers);
         boxed

@@ -71,9 +71,7 @@ pub struct Listener {
     /// Which requests are logged.
     pub access_log: Mode,
     /// Where requests go.
-    pub upstream: Rc<Upstream>,
-    /// The same by other certificates, in the order of `Identity::certificates`.
-    presenting: Box<[Rc<Upstream>]>,
+    ways: Box<[Rc<Upstream>]>,
     /// This worker's counters.
     pub counters: Arc<ListenerShard>,
 }
@@ -112,14 +110,19 @@ impl Slot {
 }
 
 impl Listener {
-    /// All ways to the upstream.
+    /// All ways, in the order of [`Settings::ways`].
     pub fn upstreams(&self) -> impl Iterator<Item = &Rc<Upstream>> {
-        std::iter::once(&self.upstream).chain(&self.presenting)
+        self.ways.iter()
     }
 
-    /// The way that presents a certificate for the caller, or the plain one.
-    pub fn way(&self, presents: Option<usize>) -> Option<&Rc<Upstream>> {
-        presents.map_or(Some(&self.upstream), |at| self.presenting.get(at))
+    /// The way to a destination that presents a certificate for the caller, or none.
+    pub fn way(&self, destination: usize, presents: Option<usize>) -> Option<&Rc<Upstream>> {
+        self.ways.get(self.settings.way(destination, presents))
+    }
+
+    /// Whether callers of HTTP/1 are always served over HTTP/1: then the relay may serve them.
+    pub fn speaks_http1(&self) -> bool {
+        self.ways.iter().all(|way| way.speaks_http1())
     }
 
     fn new(plan: &Plan, counters: &Arc<ListenerShard>, old: Option<&Self>) -> Self {
@@ -133,10 +136,7 @@ impl Listener {
             let kept = kept.find(|kept| kept.serves(&settings, tls.as_ref()));
             kept.map_or_else(|| Upstream::new(settings, limits, tls, counters), Rc::clone)
         };
-        let mut ways = plan.proxy.ways().into_iter().enumerate();
-        // There is always the plain one.
-        let plain = ways.next().unwrap_or((0, plan.proxy.upstream.clone()));
-        let upstream = way(plain);
+        let ways = plan.proxy.ways().into_iter().enumerate();
         Self {
             listen: plan.listen.clone(),
             settings: plan.proxy.clone(),
@@ -151,8 +151,7 @@ impl Listener {
                 .map(Rc::new),
             sampler: Arc::clone(&plan.sampler),
             access_log: plan.access_log,
-            upstream,
-            presenting: ways.map(way).collect(),
+            ways: ways.map(way).collect(),
             counters: Arc::clone(counters),
         }
     }

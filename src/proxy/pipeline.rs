@@ -133,7 +133,8 @@ fn admit(
     caller.admit(listener)?;
     let wanted = clean(line, headers, listener, connection.http2)?;
     let presents = identity::establish(caller, listener, &wanted, headers)?;
-    let way = listener.way(presents).ok_or(Fault::Internal)?;
+    let to = listener.settings.destination(connection, line, headers);
+    let way = listener.way(to, presents).ok_or(Fault::Internal)?;
     Ok((wanted, connection.own.way(listener, way)))
 }
 

@@ -15,7 +15,7 @@ use super::head::Line;
 use super::judged::Judged;
 use super::listener::{Listener, Plan, Slot};
 use super::pipeline;
-use super::settings::UpstreamProtocol;
+use super::settings::{UpstreamProtocol, UpstreamSettings};
 use super::target;
 use super::worker::Worker;
 use crate::metrics::Registry;
@@ -33,6 +33,8 @@ pub struct Rehearsed {
     pub head: Parts,
     /// What was found and decided.
     pub judged: Option<Judged>,
+    /// Where it would go.
+    pub upstream: Option<UpstreamSettings>,
     /// Why it isn't forwarded.
     pub refused: Option<Fault>,
     /// The span's record as it begins, if there is a span.
@@ -69,21 +71,25 @@ impl Rehearsal {
             });
         let mut record = None;
         exchange.record(|begun| record = Some(begun.clone()));
+        let upstream = passed
+            .as_ref()
+            .ok()
+            .map(|passed| passed.upstream.settings().clone());
         let refused = match passed {
-            Ok(_) => self.address(&mut head).err(),
+            Ok(passed) => self.address(&mut head, passed.upstream.settings()).err(),
             Err(fault) => Some(fault),
         };
         Rehearsed {
             head,
             judged,
+            upstream,
             refused,
             record,
         }
     }
 
     /// Puts the target into the form its upstream reads.
-    fn address(&self, head: &mut Parts) -> Result<(), Fault> {
-        let upstream = &self.listener.settings.upstream;
+    fn address(&self, head: &mut Parts, upstream: &UpstreamSettings) -> Result<(), Fault> {
         let like_caller = upstream.tls.is_none() && self.connection.http2;
         let version = match upstream.protocol {
             UpstreamProtocol::Http2 => Version::HTTP_2,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::destination::Destination;
 use crate::context::callers::Callers;
 use crate::context::propagation::Propagation;
 use crate::context::trust;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub trace_id_header: Option<HeaderName>,
     /// Where requests go.
     pub upstream: UpstreamSettings,
+    /// Where some of them go instead; the first that picks a request.
+    pub destinations: Arc<[Destination]>,
     /// Whether context leaves.
     pub propagate: Propagate,
     /// The formats that are read and written.
@@ -54,17 +57,29 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Ways to the upstream: the plain one, then one per certificate that is presented for others.
+    /// Ways to the upstream and to each of the destinations: the plain one, then one per
+    /// certificate that is presented for others.
     pub fn ways(&self) -> Vec<UpstreamSettings> {
-        let mut ways = vec![self.upstream.clone()];
-        for certificate in self.identity.iter().flat_map(Identity::certificates) {
-            let mut way = self.upstream.clone();
-            if let Some(tls) = &mut way.tls {
-                tls.identity = Some(certificate.clone());
+        let others = self.destinations.iter().map(|one| &one.upstream);
+        let mut ways = Vec::new();
+        for upstream in std::iter::once(&self.upstream).chain(others) {
+            ways.push(upstream.clone());
+            for certificate in self.identity.iter().flat_map(Identity::certificates) {
+                let mut way = upstream.clone();
+                if let Some(tls) = &mut way.tls {
+                    tls.identity = Some(certificate.clone());
+                }
+                ways.push(way);
             }
-            ways.push(way);
         }
         ways
+    }
+
+    /// The place of one of [`Settings::ways`]: to a destination, presenting a certificate or none.
+    pub fn way(&self, destination: usize, presents: Option<usize>) -> usize {
+        let identity = self.identity.as_ref();
+        let each = 1 + identity.map_or(0, |identity| identity.certificates().count());
+        destination * each + presents.map_or(0, |at| at + 1)
     }
 }
 

@@ -224,7 +224,7 @@ impl Upstream {
         self.raw.sweep();
     }
 
-    /// Whether callers of HTTP/1 are always served over HTTP/1: then the relay may serve them.
+    /// Whether callers of HTTP/1 are always served over HTTP/1.
     pub fn speaks_http1(&self) -> bool {
         match self.settings.protocol {
             UpstreamProtocol::Http1 => true,

@@ -31,6 +31,7 @@ mod cancel;
 mod cli;
 mod correlation;
 mod cri;
+mod destinations;
 mod drain;
 mod egress;
 mod etcd;

@@ -11,21 +11,23 @@ use super::{tls, trace_id_header};
 
 const MOST_MAPPED: usize = 64;
 
-pub(super) fn read(
+pub(super) fn read<'a>(
     field: &Field<'_>,
     reach: &Reach<'_>,
-    upstream: Option<&UpstreamSettings>,
+    upstreams: impl Iterator<Item = &'a UpstreamSettings>,
 ) -> Option<Identity> {
     let map = field.map()?;
     if let Some(why) = reach.no_certificates {
         field.fault(format!("can never be known: {why}"));
     }
-    match upstream.map(|upstream| &upstream.tls) {
-        Some(None) => field.fault("expected an https upstream: it is told by a certificate"),
-        Some(Some(tls)) if tls.identity.is_some() => field.fault(
-            "expected no upstream.tls.certFile beside it: that would be presented for everybody",
-        ),
-        _ => {}
+    for upstream in upstreams {
+        match &upstream.tls {
+            None => field.fault("expected https upstreams: they are told by a certificate"),
+            Some(tls) if tls.identity.is_some() => field.fault(
+                "expected no upstream.tls.certFile beside it: that would be presented for everybody",
+            ),
+            Some(_) => {}
+        }
     }
     let (fields, mapped) = (map.get("requestHeader"), map.get("reoriginate"));
     match (fields.is_present(), mapped.is_present()) {

@@ -14,7 +14,7 @@ use crate::span::record::Direction;
 
 use super::server::Bound;
 use super::trust::Reach;
-use super::{identity, span, tls, trace_id_header, trust, upstream};
+use super::{identity, routes, span, tls, trace_id_header, trust, upstream};
 
 const MOST_LISTENERS: usize = 256;
 
@@ -89,8 +89,10 @@ fn read<'a>(
     let orphans = orphans(&map.get("orphans"), direction);
     let upstream = upstream::read(&map.get("upstream").required());
     let identity_field = map.get("identity");
-    let identity = identity::read(&identity_field, &reach, upstream.as_ref());
-    not_yet(&map);
+    let routes = routes::read(&map.get("routes"), tls_field.is_present());
+    let others = routes.iter().flat_map(|all| all.iter());
+    let upstreams = upstream.iter().chain(others.map(|one| &one.upstream));
+    let identity = identity::read(&identity_field, &reach, upstreams);
     // TLS that couldn't be read must not become cleartext.
     let tls = match (tls_field.is_present(), tls.settings) {
         (false, _) => None,
@@ -119,6 +121,7 @@ fn read<'a>(
             allow_connect,
             trace_id_header,
             upstream: upstream?,
+            destinations: routes?,
             propagate: propagate.unwrap_or(Propagate::W3c),
             propagation,
             correlate_by: Arc::clone(correlate_by),
@@ -165,13 +168,6 @@ fn bind<'a>(map: &Map<'a>, all: &mut Listeners<'a>) -> Option<Bind> {
     let bind = field.read(address::listener_bind)?;
     all.binds.push(Bound::listener(&bind, &field));
     Some(bind)
-}
-
-fn not_yet(map: &Map<'_>) {
-    let routes = map.get("routes");
-    if !routes.list().is_empty() {
-        routes.not_yet();
-    }
 }
 
 fn cidrs(field: &Field<'_>) -> Vec<IpNet> {

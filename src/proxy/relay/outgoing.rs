@@ -31,7 +31,7 @@ impl Relay {
         let open = self.connection.activity.begin();
         // Never the settings of before: whom they trusted may not be trusted any more.
         self.listener = self.connection.slot.current();
-        if !self.listener.upstream.speaks_http1() {
+        if !self.listener.speaks_http1() {
             // The next one is for the other engine, on another connection.
             self.finishing.set(true);
         }
