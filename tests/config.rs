@@ -211,6 +211,8 @@ fn every_ready_made_file_is_valid_where_its_files_exist() {
         ("tls.key", true),
         ("webhook.crt", false),
         ("webhook.key", true),
+        ("webhook-client.crt", false),
+        ("webhook-client.key", true),
     ] {
         directory.write(name, if is_key { &key } else { &cert });
     }

@@ -107,7 +107,9 @@ pub const fn text(fault: Fault) -> &'static str {
         Fault::BadRequest => "tracegate: malformed request",
         Fault::HeadTooLarge => "tracegate: too many header fields",
         Fault::MethodNotAllowed => "tracegate: CONNECT is not allowed here",
-        Fault::Unauthorized => "Unauthorized",
+        Fault::Unauthorized => {
+            "tracegate: the client certificate makes nobody known, and no bearer token is beside it"
+        }
         Fault::ClientCertificate => "tracegate: the client certificate doesn't verify",
         Fault::BadTarget => "tracegate: expected one valid Host and a target that can be forwarded",
         Fault::Internal => "tracegate: internal error",
