@@ -16,8 +16,9 @@ pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What a program says; `None`, noted, where there is no such program.
-pub fn run(program: &str, arguments: &[&str]) -> Option<String> {
+/// What a program prints, and what it complains of though it succeeds; `None`, noted, where there
+/// is no such program.
+pub fn run(program: &str, arguments: &[&str]) -> Option<(String, String)> {
     let output = match Command::new(program).args(arguments).output() {
         Ok(output) => output,
         Err(error) => {
@@ -25,9 +26,13 @@ pub fn run(program: &str, arguments: &[&str]) -> Option<String> {
             return None;
         }
     };
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}:\n{said}");
-    Some(String::from_utf8(output.stdout).expect("text"))
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    let (printed, complaint) = (text(output.stdout), text(output.stderr));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}:\n{complaint}"
+    );
+    Some((printed, complaint))
 }
 
 fn skip(why: &str) {
