@@ -10,6 +10,7 @@ mod goaway;
 mod itself;
 mod kubectl;
 mod passes;
+// mod ready_made; // wants `identity` and `share: connection`
 // mod share; // wants `share: connection`
 mod tunnels;
 mod watches;
