@@ -15,7 +15,8 @@ SECONDS ?= 2
 export TRACEGATE_SKIPPED := $(CURDIR)/target/skipped.txt
 # Program → Debian package that has it.
 TOOLS := etcd:etcd-server etcdctl:etcd-client containerd:containerd nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client \
-         curl:curl openssl:openssl ip:iproute2 valgrind:valgrind taskset:util-linux cc:gcc
+         curl:curl openssl:openssl ip:iproute2 valgrind:valgrind taskset:util-linux cc:gcc \
+         kubectl:kubernetes-client systemd-analyze:systemd
 
 .PHONY: help
 help: ## show this list

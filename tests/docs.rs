@@ -4,7 +4,12 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-const PAGES: [&str; 3] = ["README.md", "ARCHITECTURE.md", "benches/README.md"];
+const PAGES: [&str; 4] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "benches/README.md",
+    "deploy/control-plane/README.md",
+];
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

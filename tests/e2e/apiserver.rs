@@ -10,6 +10,7 @@ mod identity;
 mod itself;
 mod kubectl;
 mod passes;
+mod ready_made;
 mod share;
 mod tunnels;
 mod watches;

@@ -99,7 +99,7 @@ fn etcd_is_reached_with_the_apiservers_certificate() {
     let proxy = start(
         "etcd.yaml",
         &[
-            ("127.0.0.1:9902", "127.0.0.1:0"),
+            ("127.0.0.1:9903", "127.0.0.1:0"),
             ("127.0.0.1:2378", "127.0.0.1:0"),
             (
                 "https://127.0.0.1:2379",
@@ -157,7 +157,7 @@ fn webhooks_are_called_without_context_each_by_its_route_and_certificate() {
     let proxy = start(
         "webhooks.yaml",
         &[
-            ("127.0.0.1:9902", "127.0.0.1:0"),
+            ("127.0.0.1:9904", "127.0.0.1:0"),
             ("127.0.0.1:8444", "127.0.0.1:0"),
             ("/etc/tracegate/webhook.crt", &own.0.display().to_string()),
             ("/etc/tracegate/webhook.key", &own.1.display().to_string()),
@@ -202,7 +202,7 @@ fn the_runtimes_socket_is_owned_like_the_original_and_serves_both_versions() {
     let _proxy = start(
         "cri.yaml",
         &[
-            ("127.0.0.1:9902", "127.0.0.1:0"),
+            ("127.0.0.1:9906", "127.0.0.1:0"),
             (
                 "bind: unix:///run/tracegate/containerd/containerd.sock?mode=0660&uid=0&gid=0",
                 &format!(
