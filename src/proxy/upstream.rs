@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod connect;
+mod endpoints;
 pub mod error;
 pub mod forward;
 pub mod h1;
@@ -119,7 +120,7 @@ impl Upstream {
         tls: Option<Arc<UpstreamTls>>,
         counters: &Arc<ListenerShard>,
     ) -> Rc<Self> {
-        let dialer = Rc::new(Dialer::new(settings, tls, counters));
+        let dialer = Dialer::new(settings, tls, counters);
         Rc::new(Self {
             settings: settings.upstream.clone(),
             authority: connect::authority(&settings.upstream),
