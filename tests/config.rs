@@ -369,6 +369,20 @@ propagation: {extract: [b3, tracecontext, datadog], inject: [xray, grpc-trace-bi
 }
 
 #[test]
+fn several_members_are_read_in_their_order() {
+    let endpoints = "endpoints: [\"http://a:1\", \"http://b\", \"http://[::1]:3\"]";
+    let text = MINIMAL.replace("url: http://127.0.0.1:8081", endpoints);
+    let loaded = check("f", text).unwrap();
+    let upstream = &loaded.config.listeners[0].proxy.upstream;
+    let tcp = |host: &str, port| Target::Tcp {
+        host: host.to_owned(),
+        port,
+    };
+    assert_eq!(upstream.target, tcp("a", 1));
+    assert_eq!(*upstream.further, [tcp("b", 80), tcp("::1", 3)]);
+}
+
+#[test]
 fn an_upstream_on_a_unix_socket_is_pinged_only_where_the_file_says_so() {
     let pinged = |url: &str, more: &str| {
         let upstream = format!("url: \"{url}\"{more}");

@@ -33,6 +33,7 @@ mod correlation;
 mod cri;
 mod drain;
 mod egress;
+mod endpoints;
 mod etcd;
 mod expect;
 mod explain;
