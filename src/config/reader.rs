@@ -83,13 +83,6 @@ impl<'a> Field<'a> {
         self
     }
 
-    /// A key whose feature doesn't exist yet: a fault if it is there.
-    pub fn not_yet(&self) {
-        if let State::Is(_) = self.state {
-            self.fault("not supported yet");
-        }
-    }
-
     /// The mapping here; `None` if it is absent or something else.
     pub fn map(&self) -> Option<Map<'a>> {
         let State::Is(node) = self.state else {

@@ -173,8 +173,10 @@ pub enum Orphans {
 /// Where requests go, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamSettings {
-    /// Address.
+    /// Address; the first of several.
     pub target: Target,
+    /// Addresses of the further members, where `endpoints` names several.
+    pub further: Box<[Target]>,
     /// TLS, if the URL said https.
     pub tls: Option<ClientTlsSettings>,
     /// Whose requests go by one connection.

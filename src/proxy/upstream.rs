@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod connect;
+mod endpoints;
 pub mod error;
 pub mod forward;
 pub mod h1;
@@ -122,7 +123,7 @@ impl Upstream {
         counters: &Arc<ListenerShard>,
     ) -> Rc<Self> {
         let dialer = Dialer::new(&settings, limits, tls, counters);
-        Self::over(Rc::new(dialer), settings, None)
+        Self::over(dialer, settings, None)
     }
 
     /// Another way to the same, with connections of its own; `left` is told when the upstream has

@@ -81,6 +81,16 @@ pub const BROKEN: &[Broken] = &[
     ("export-metrics-path", &[
         (4, "metrics.otlp", "expected an endpoint of spans that ends with /v1/traces, or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
     ]),
+    ("endpoints", &[
+        (4, "listeners[0].upstream.endpoints", "expected either url or endpoints, not both"),
+        (5, "listeners[1].upstream.endpoints", "expected 1 to 16 URLs"),
+        (6, "listeners[2].upstream.endpoints[1]", "is there already"),
+        (7, "listeners[3].upstream.endpoints[1]", "expected the first one's scheme: all http, all https or all unix"),
+        (7, "listeners[3].upstream.endpoints[2]", "expected the first one's scheme: all http, all https or all unix"),
+        (8, "listeners[4].upstream.endpoints[0]", "expected http://…, https://… or unix:///path; got \"ftp://a\""),
+        (9, "listeners[5].upstream.endpoints", "expected 1 to 16 URLs"),
+        (10, "listeners[6].upstream.endpoints", "expected a list; got"),
+    ]),
     ("files", &[
         (4, "tracing.kubernetesFile", "nowhere.yaml: can't be read"),
         (5, "tracing.fleetKey.file", "files.yaml: expected a key of 32 hexadecimal digits (openssl rand -hex 16)"),
@@ -178,7 +188,6 @@ pub const BROKEN: &[Broken] = &[
     ("not-yet", &[
         (5, "tracing.export.protocol[1]", "\"memory\" is not supported yet; expected grpc, http/protobuf, console or none"),
         (9, "listeners[0].protocol", "\"tcp\" is not supported yet; expected auto, http1 or http2"),
-        (10, "listeners[0].upstream.endpoints", "not supported yet"),
         (13, "listeners[1].protocol", "\"detect\" is not supported yet; expected auto, http1 or http2"),
     ]),
     ("nulls", &[

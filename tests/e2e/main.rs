@@ -34,6 +34,7 @@ mod cri;
 mod destinations;
 mod drain;
 mod egress;
+mod endpoints;
 mod etcd;
 mod expect;
 mod explain;

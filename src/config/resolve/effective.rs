@@ -339,8 +339,12 @@ fn upstream(upstream: &UpstreamSettings) -> Value {
         client_tls(&tls.ca_file, identity.as_ref(), tls.server_name.as_deref())
     });
     let host = upstream.host.as_ref().and_then(|host| host.to_str().ok());
+    let show = |target| show_upstream(target, upstream.tls.is_some());
+    let members = std::iter::once(&upstream.target).chain(&upstream.further);
+    let endpoints = given(&upstream.further).map(|_| members.map(show).collect::<Vec<_>>());
     present(json!({
-        "url": show_upstream(&upstream.target, upstream.tls.is_some()),
+        "url": upstream.further.is_empty().then(|| show(&upstream.target)),
+        "endpoints": endpoints,
         "protocol": match upstream.protocol {
             UpstreamProtocol::Auto => "auto",
             UpstreamProtocol::Http1 => "http1",

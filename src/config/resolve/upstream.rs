@@ -15,16 +15,13 @@ use crate::proxy::settings::{
     ClientTlsSettings, Share, Target, UpstreamProtocol, UpstreamSettings,
 };
 
+/// Members of one upstream.
+const MAX_ENDPOINTS: usize = 16;
+
 pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
     let map = field.map()?;
-    map.get("endpoints").not_yet();
-    let url = map.get("url");
-    let url = if map.get("endpoints").is_present() {
-        url
-    } else {
-        url.required()
-    };
-    let url = url.read(address::upstream);
+    let mut members = members(&map).into_iter();
+    let url = members.next();
     let protocol = map.get("protocol").one_of(
         &[
             ("auto", UpstreamProtocol::Auto),
@@ -58,6 +55,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
     let url = url?;
     Some(UpstreamSettings {
         target: url.target,
+        further: members.map(|member| member.target).collect(),
         tls: url.https.then_some(tls),
         share: share.unwrap_or(Share::Worker),
         protocol: protocol.unwrap_or(UpstreamProtocol::Auto),
@@ -68,6 +66,43 @@ pub(super) fn read(field: &Field<'_>) -> Option<UpstreamSettings> {
         connect_timeout,
         response_header_timeout,
     })
+}
+
+/// `url`, or each of `endpoints`; none after a fault.
+fn members(map: &Map<'_>) -> Vec<Upstream> {
+    let (url, endpoints) = (map.get("url"), map.get("endpoints"));
+    if !endpoints.is_present() {
+        return url.required().read(address::upstream).into_iter().collect();
+    }
+    if url.is_present() {
+        endpoints.fault("expected either url or endpoints, not both");
+    }
+    let items = endpoints.list();
+    if endpoints.is_list() && !(1..=MAX_ENDPOINTS).contains(&items.len()) {
+        endpoints.fault(format!("expected 1 to {MAX_ENDPOINTS} URLs"));
+    }
+    let mut members: Vec<Upstream> = Vec::new();
+    for item in items.iter().take(MAX_ENDPOINTS) {
+        let Some(member) = item.read(address::upstream) else {
+            continue;
+        };
+        if members.contains(&member) {
+            item.fault("is there already");
+        }
+        if members
+            .first()
+            .is_some_and(|first| kind(first) != kind(&member))
+        {
+            item.fault("expected the first one's scheme: all http, all https or all unix");
+        }
+        members.push(member);
+    }
+    members
+}
+
+/// What all members have in common.
+const fn kind(member: &Upstream) -> (bool, bool) {
+    (member.https, matches!(member.target, Target::Unix(_)))
 }
 
 /// The default unless said otherwise; `none` turns it off.

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use rustls::ClientConfig;
@@ -13,10 +14,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::Version;
+use super::endpoints::Endpoints;
 use crate::listen::pem::TlsError;
 use crate::listen::stream::{Plain, Stream};
 use crate::listen::tls_client;
 use crate::metrics::shard::ListenerShard;
+use crate::proxy::local;
 use crate::proxy::settings::{Target, UpstreamProtocol, UpstreamSettings};
 use crate::span::record::Fault;
 
@@ -53,12 +56,16 @@ pub struct Dialer {
     tls: Option<Arc<UpstreamTls>>,
     limits: HeadLimits,
     counters: Arc<ListenerShard>,
+    endpoints: Endpoints,
+    /// For the tasks that look after members: they end with it.
+    me: Weak<Self>,
 }
 
 /// TLS towards an upstream: one configuration per set of versions offered, as ALPN is part of it.
 #[derive(Debug)]
 pub struct UpstreamTls {
-    name: ServerName<'static>,
+    /// By member.
+    names: Box<[ServerName<'static>]>,
     any: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
@@ -77,7 +84,9 @@ impl UpstreamTls {
             tls_client::client_config(tls.ca_file.as_deref(), tls.identity.as_ref(), alpn)
         };
         Ok(Some(Arc::new(Self {
-            name: tls_client::server_name(name(settings))?,
+            names: targets(settings)
+                .map(|target| tls_client::server_name(name(settings, target)))
+                .collect::<Result<_, _>>()?,
             any: offering(&[H2, HTTP_1_1])?,
             http1: offering(&[HTTP_1_1])?,
             http2: offering(&[H2])?,
@@ -92,13 +101,15 @@ impl Dialer {
         limits: HeadLimits,
         tls: Option<Arc<UpstreamTls>>,
         counters: &Arc<ListenerShard>,
-    ) -> Self {
-        Self {
+    ) -> Rc<Self> {
+        Rc::new_cyclic(|me| Self {
             settings: settings.clone(),
             tls,
             limits,
             counters: Arc::clone(counters),
-        }
+            endpoints: Endpoints::shuffled(targets(settings).count()),
+            me: Weak::clone(me),
+        })
     }
 
     /// TLS towards the upstream.
@@ -132,22 +143,48 @@ impl Dialer {
     }
 
     /// Connects, TLS handshake included; `None` lets ALPN choose the version.
+    ///
+    /// Every member is tried once, each within the bound on connecting, before it fails as the
+    /// last one did.
     pub async fn dial(&self, version: Option<Version>) -> Result<Connected, Fault> {
-        let attempt = self.attempt(version);
+        let mut last = Fault::Connect;
+        for index in self.endpoints.order() {
+            match self.dial_member(index, version).await {
+                Ok(connected) => return Ok(connected),
+                Err(fault) => last = fault,
+            }
+        }
+        Err(last)
+    }
+
+    async fn dial_member(
+        &self,
+        index: usize,
+        version: Option<Version>,
+    ) -> Result<Connected, Fault> {
+        let attempt = self.attempt(index, version);
         let outcome = tokio::time::timeout(self.settings.connect_timeout, attempt)
             .await
             .unwrap_or(Err(Fault::ConnectTimeout));
         match &outcome {
-            Ok(_) => self.counters.upstream_connected(),
-            Err(_) => self.counters.upstream_connect_failed(),
+            Ok(_) => {
+                self.counters.upstream_connected();
+                self.endpoints.connected(index);
+            }
+            Err(_) => {
+                self.counters.upstream_connect_failed();
+                if self.endpoints.failed(index, Instant::now()) {
+                    local::spawn(&self.counters, watch(Weak::clone(&self.me), index));
+                }
+            }
         }
         outcome
     }
 
-    async fn attempt(&self, version: Option<Version>) -> Result<Connected, Fault> {
+    async fn attempt(&self, index: usize, version: Option<Version>) -> Result<Connected, Fault> {
         let Some(tls) = &self.tls else {
             return Ok(Connected {
-                io: Stream::Plain(self.socket().await?),
+                io: Stream::Plain(self.socket(index).await?),
                 version: version.unwrap_or(Version::Http1),
             });
         };
@@ -156,8 +193,9 @@ impl Dialer {
             (Some(Version::Http2), UpstreamProtocol::Http2) => &tls.http2,
             _ => &tls.any,
         };
+        let name = tls.names.get(index).ok_or(Fault::Internal)?;
         let stream = TlsConnector::from(Arc::clone(config))
-            .connect(tls.name.clone(), self.socket().await?)
+            .connect(name.clone(), self.socket(index).await?)
             .await
             .map_err(|_| Fault::Tls)?;
         let chosen = match stream.get_ref().1.alpn_protocol() {
@@ -172,8 +210,9 @@ impl Dialer {
         })
     }
 
-    async fn socket(&self) -> Result<Plain, Fault> {
-        match &self.settings.target {
+    async fn socket(&self, index: usize) -> Result<Plain, Fault> {
+        let target = targets(&self.settings).nth(index).ok_or(Fault::Internal)?;
+        match target {
             Target::Unix(path) => UnixStream::connect(path)
                 .await
                 .map(Plain::Unix)
@@ -196,6 +235,33 @@ impl Dialer {
     }
 }
 
+/// Tries a member whenever its cooldown is over, until it answers or the upstream is gone: what
+/// comes back is used without a request having to find out.
+async fn watch(dialer: Weak<Dialer>, index: usize) {
+    while let Some(until) = dialer
+        .upgrade()
+        .and_then(|dialer| dialer.endpoints.until(index))
+    {
+        tokio::time::sleep_until(until.into()).await;
+        let Some(dialer) = dialer.upgrade() else {
+            return;
+        };
+        // A request may have tried it meanwhile.
+        let due = dialer.endpoints.until(index);
+        if due.is_some_and(|until| until <= Instant::now()) {
+            let _ = dialer.dial_member(index, None).await;
+        }
+    }
+    if let Some(dialer) = dialer.upgrade() {
+        dialer.endpoints.unwatch(index);
+    }
+}
+
+/// The addresses of all members.
+fn targets(settings: &UpstreamSettings) -> impl Iterator<Item = &Target> {
+    std::iter::once(&settings.target).chain(&settings.further)
+}
+
 /// Every address of a name in turn; the bound on the whole is the caller's.
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, Fault> {
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -214,10 +280,10 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, Fault> {
     Err(Fault::Connect)
 }
 
-/// The name to verify: as configured, else the URL's host.
-fn name(settings: &UpstreamSettings) -> &str {
+/// The name to verify: as configured, else the host of the member's URL.
+fn name<'a>(settings: &'a UpstreamSettings, target: &'a Target) -> &'a str {
     let configured = settings.tls.as_ref().and_then(|t| t.server_name.as_deref());
-    match (configured, &settings.target) {
+    match (configured, target) {
         (Some(name), _) => name,
         (None, Target::Tcp { host, .. }) => host,
         (None, Target::Unix(_)) => "localhost",
@@ -274,6 +340,7 @@ mod tests {
         ] {
             let settings = UpstreamSettings {
                 target,
+                further: Box::default(),
                 tls: tls.then_some(ClientTlsSettings {
                     ca_file: None,
                     identity: None,
