@@ -106,7 +106,7 @@ fn value(name: &str) -> Option<HeaderValue> {
 fn has_token(wanted: &Wanted, headers: &impl Head) -> bool {
     let bearer = headers.first(&AUTHORIZATION).is_some_and(|value| {
         let (scheme, token) = value.split_at_checked(7).unwrap_or_default();
-        scheme.eq_ignore_ascii_case(b"bearer ") && !token.trim_ascii().is_empty()
+        scheme.eq_ignore_ascii_case(b"bearer ") && is_token(token)
     });
     let websocket = match wanted {
         Wanted::Upgrade(protocol) => protocol.as_bytes().eq_ignore_ascii_case(b"websocket"),
@@ -118,7 +118,13 @@ fn has_token(wanted: &Wanted, headers: &impl Head) -> bool {
                 .lines(&SEC_WEBSOCKET_PROTOCOL)
                 .flat_map(head::members)
                 .filter_map(|member| member.strip_prefix(WEBSOCKET_BEARER))
-                .any(|token| !token.is_empty())
+                .any(is_token)
+}
+
+/// Servers end a token at a space, and trim spaces beyond ASCII, too: what begins with one is an
+/// empty token to them, and its caller anonymous.
+fn is_token(token: &[u8]) -> bool {
+    token.first().is_some_and(u8::is_ascii_graphic)
 }
 
 #[cfg(test)]
@@ -140,6 +146,36 @@ mod tests {
         ] {
             let carries = value(name).is_some_and(|value| value.as_bytes() == name.as_bytes());
             assert_eq!(carries, carried, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_a_server_finds_empty_is_none() {
+        for (token, expected, why) in [
+            (&b"t"[..], true, "a token"),
+            (b"t u", true, "the server reads the first word"),
+            (b"", false, "nothing"),
+            (b" t", false, "the first of two words is empty"),
+            (b"\tt", false, "a tab"),
+            (b"\xc2\xa0", false, "a space beyond ASCII"),
+            (b"\xc2\xa0t", false, "it may be trimmed"),
+        ] {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_bytes(&[b"Bearer ", token].concat()).unwrap();
+            headers.insert(AUTHORIZATION, value);
+            assert_eq!(has_token(&Wanted::Response, &headers), expected, "{why}");
+            let value = [b"a, ", WEBSOCKET_BEARER, token].concat();
+            headers.clear();
+            headers.insert(
+                SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_bytes(&value).unwrap(),
+            );
+            let websocket = Wanted::Upgrade(HeaderValue::from_static("websocket"));
+            assert_eq!(
+                has_token(&websocket, &headers),
+                expected,
+                "WebSocket: {why}"
+            );
         }
     }
 

@@ -129,6 +129,7 @@ pub const BROKEN: &[Broken] = &[
         (24, "listeners[2].routes[1].match.path", "expected a path that starts with / or *, without query; got \"a\""),
         (26, "listeners[2].routes[2].match", "is required"),
         (26, "listeners[2].routes[2].upstream.share", "expected worker or connection; got \"all\""),
+        (27, "listeners[2].allowConnect", "can't be true beside identity: what is in the tunnel would be taken for this proxy's word"),
     ]),
     ("ingress-orphans", &[
         (7, "listeners[0].orphans", "pass needs direction: egress"),

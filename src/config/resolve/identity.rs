@@ -4,6 +4,7 @@ use http::HeaderName;
 
 use crate::config::reader::{Field, Map};
 use crate::config::values::{self, Expected};
+use crate::context::untrusted;
 use crate::proxy::settings::{Identity, Reoriginate, RequestHeader, UpstreamSettings};
 
 use super::trust::{self, Reach};
@@ -81,19 +82,53 @@ fn name(map: &Map<'_>, key: &'static str, default: &'static str) -> HeaderName {
     read.unwrap_or(HeaderName::from_static(default))
 }
 
+/// What a caller's fields say beside, folded: taken away with an identity's name that begins one,
+/// a body would lose its length, and become the next request.
+const MEANT: &[&str] = &[
+    "accept",
+    "authorization",
+    "connection",
+    "contentencoding",
+    "contentlength",
+    "contenttype",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "impersonate",
+    "secwebsocket",
+    "te",
+    "trailer",
+    "transferencoding",
+    "upgrade",
+    "xforwarded",
+    "xrealip",
+];
+
+/// Whether it would take what means something else, or be it.
+fn is_meant(name: &str) -> bool {
+    let folded = fold(name);
+    MEANT.iter().any(|meant| meant.starts_with(&*folded))
+        || ["authorization", "forwarded", "impersonate", "xforwarded"]
+            .iter()
+            .any(|meant| folded.starts_with(meant))
+        || untrusted::is_context(name)
+}
+
 /// A name that means nothing else, or a caller's field would be lost.
 fn own_name(text: &str) -> Expected<HeaderName> {
     trace_id_header::read(text)
         .ok()
-        .filter(|name| !name.as_str().starts_with("authorization") && name.as_str() != "host")
+        .filter(|name| !is_meant(name.as_str()))
         .ok_or_else(|| "a header name that means nothing else".to_owned())
 }
 
 fn prefix(text: &str) -> Expected<String> {
     let expected = || "a header name's beginning of at least 3 letters, ending in -".to_owned();
     let name = values::header_name(text).map_err(|_| expected())?;
-    let fits = name.as_str().ends_with('-') && fold(name.as_str()).len() >= 3;
-    fits.then(|| name.as_str().to_owned()).ok_or_else(expected)
+    let name = name.as_str();
+    let fits = name.ends_with('-') && fold(name).len() >= 3 && !is_meant(name);
+    fits.then(|| name.to_owned()).ok_or_else(expected)
 }
 
 fn fold(name: &str) -> Box<str> {
@@ -125,4 +160,34 @@ fn mapped(field: &Field<'_>, reach: &Reach<'_>) -> Option<Reoriginate> {
         from: callers?,
         certificate: certificate?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_takes_what_means_something_else() {
+        for (name, taken, why) in [
+            ("X-Remote-User", false, "its own"),
+            ("X-User", false, "its own"),
+            (
+                "Con",
+                true,
+                "begins Content-Length: a body would become a request",
+            ),
+            ("Content", true, "the same"),
+            ("Auth", true, "begins Authorization"),
+            ("H", true, "begins Host"),
+            ("Sec_Web", true, "begins Sec-WebSocket-Protocol"),
+            ("X-Forwarded-User", true, "is told of the caller's way"),
+            ("X-Real-Ip", true, "says where it is"),
+            ("Impersonate-User", true, "is the caller's to say"),
+            ("Baggage", true, "is context"),
+        ] {
+            assert_eq!(own_name(name).is_err(), taken, "{name} {why}");
+            let start = format!("{name}--");
+            assert_eq!(prefix(&start).is_err(), taken, "{start} {why}");
+        }
+    }
 }

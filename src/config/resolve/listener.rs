@@ -93,6 +93,11 @@ fn read<'a>(
     let others = routes.iter().flat_map(|all| all.iter());
     let upstreams = upstream.iter().chain(others.map(|one| &one.upstream));
     let identity = identity::read(&identity_field, &reach, upstreams);
+    if identity_field.is_present() && allow_connect {
+        map.get("allowConnect").fault(
+            "can't be true beside identity: what is in the tunnel would be taken for this proxy's word",
+        );
+    }
     // TLS that couldn't be read must not become cleartext.
     let tls = match (tls_field.is_present(), tls.settings) {
         (false, _) => None,

@@ -58,7 +58,7 @@ impl Relay {
             Ok(framed) => framed,
             Err(fault) => {
                 // Whoever isn't known goes on with another credential, if nothing is left unread.
-                let goes_on = fault == Fault::Unauthorized && bare && keep;
+                let goes_on = fault == Fault::Unauthorized && bare && keep && !self.finishing.get();
                 let to = refusal::To {
                     http10,
                     grpc,

@@ -7,6 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::date_time_ymd;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tracegate::lifecycle::Signal;
 
 use super::super::pki::{Pki, user};
 use super::super::{DEVELOPER, Rig, TOKEN, bearer, get, seen_values, username, whoami};
@@ -174,6 +177,43 @@ fn authorities_taken_out_of_the_file_revoke_identities_on_open_connections() {
             assert_eq!(username(&whoami(caller, &[]).await), "alice");
         }
     });
+}
+
+/// The connection stays after a 401, but not once it is for another engine: the caller is told.
+#[test]
+fn a_refused_caller_is_told_when_its_connection_ends() {
+    let rig = Rig::with_upstream("protocol: http1,", REQUEST_HEADER);
+    let stranger = Authority::new().sign(user("alice", &["dev"]));
+    let file = rig.pki.directory.join("tracegate.yaml");
+    let text = std::fs::read_to_string(file).expect("the configuration");
+    block_on(async {
+        let mut caller = rig.stream(Some(&stranger), &[]).await;
+        for _ in 0..2 {
+            let answer = refused(&mut caller).await;
+            assert!(!answer.contains("connection: close"), "{answer}");
+        }
+        let text = text.replace("protocol: http1,", "protocol: auto,");
+        rig.pki.directory.file("tracegate.yaml", text);
+        // It blocks, which it may not here.
+        std::thread::scope(|scope| {
+            scope.spawn(|| rig.proxy.signal(Signal::Hangup));
+        });
+        while !refused(&mut caller).await.contains("connection: close") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(caller.read(&mut [0; 1]).await.ok(), Some(0), "it ended");
+    });
+}
+
+/// Asks on a connection of HTTP/1.1, and is answered 401.
+async fn refused(caller: &mut TlsStream<TcpStream>) -> String {
+    let asked = b"GET /whoami HTTP/1.1\r\nHost: kubernetes.example\r\n\r\n";
+    caller.write_all(asked).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\"code\":401}\n") {
+        answer.push(caller.read_u8().await.expect("an answer"));
+    }
+    String::from_utf8(answer).expect("UTF-8")
 }
 
 /// Asks until the answer is that one, soon.
