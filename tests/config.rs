@@ -316,6 +316,10 @@ fn the_effective_configuration_means_the_same_again() {
     tls: {caFile: c.pem, certFile: c.pem, keyFile: k.pem, serverName: s}
     connectTimeout: 250ms
     responseHeaderTimeout: 1m
+    share: connection
+  routes:
+  - {match: {host: '*.h', sni: s, path: /p*}, upstream: {url: \"http://r\"}}
+  - {match: {path: /q}, upstream: {url: \"https://r\", share: connection}}
   span:
     capture: {requestHeaders: [X-Request-Id], responseHeaders: [server]}
     knownRpcMethods: [a.B/C]
@@ -323,6 +327,16 @@ fn the_effective_configuration_means_the_same_again() {
   limits: {maxHeaderBytes: 1MiB, maxHeaders: 7, headerTimeout: 1s, idleTimeout: 2s, maxConnections: 3, maxConcurrentStreams: 4}
   propagate: none
   orphans: pass
+- name: told
+  bind: 127.0.0.1:8443
+  tls: {certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: c.pem}
+  identity: {requestHeader: {username: X-User, uid: X-Uid, group: X-Group, extraPrefix: X-More-, tls: {certFile: c.pem, keyFile: k.pem}}}
+  upstream: {endpoints: [\"https://a\", \"https://b:2\"]}
+- name: mapped
+  bind: 127.0.0.1:8444
+  tls: {certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: c.pem}
+  identity: {reoriginate: [{from: {clientCert: {commonNames: [a]}}, tls: {certFile: c.pem, keyFile: k.pem}}]}
+  upstream: {url: \"https://a\"}
 service: {name: s, attributes: {a: b}}
 tracing:
   samplingRatePerMillion: 5

@@ -197,6 +197,13 @@ pub struct UpstreamSettings {
     pub response_header_timeout: Option<Duration>,
 }
 
+impl UpstreamSettings {
+    /// The addresses of all members.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        std::iter::once(&self.target).chain(&self.further)
+    }
+}
+
 /// Whose requests go by one connection to the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {

@@ -2,30 +2,22 @@
 //!
 //! Secrets are masked: values of headers, queries of URLs. Tokens and keys never get here.
 
+mod listener;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
 use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::access_log::Mode;
-use crate::config::address::{mask, show_admin_bind, show_listener_bind, show_upstream};
+use crate::config::Config;
+use crate::config::address::{mask, show_admin_bind};
 use crate::config::resolve::{API_VERSION, KIND};
-use crate::config::values::{show_duration, show_size};
-use crate::config::{Config, Listener};
-use crate::context::callers::{Callers, ClientCert, UnixPeers};
+use crate::config::values::show_duration;
 use crate::context::formats::Format;
-use crate::context::trust::{Policy, Trust};
 use crate::export::settings::{Compression, Otlp, Settings as Export, Sink, Transport};
-use crate::listen::settings::{
-    CertificateFiles, ClientAuth, Limits, Protocol, TlsSettings, TlsVersion,
-};
-use crate::proxy::settings::{
-    Forwarded, Orphans, Propagate, Settings as Proxy, UpstreamProtocol, UpstreamSettings,
-};
 use crate::sample::settings::{Action, RatioRule, Rule, Settings as Sampling, UnsampledRoot};
-use crate::span::record::Direction;
 
 const MASK: &str = "***";
 
@@ -56,7 +48,7 @@ pub(super) fn effective(config: &Config, sources: &Sources) -> Value {
         "workers": config.workers,
         "drainDelay": show_duration(config.drain_delay),
         "drainTimeout": show_duration(config.drain_timeout),
-        "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
+        "listeners": config.listeners.iter().map(listener::listener).collect::<Vec<_>>(),
         "propagation": {
             "extract": formats(sources.propagation.extract()),
             "inject": formats(sources.propagation.inject()),
@@ -205,171 +197,4 @@ fn client_tls(
         "keyFile": identity.map(|(_, key)| key),
         "serverName": server_name,
     }))
-}
-
-fn listener(listener: &Listener) -> Value {
-    let (listen, proxy) = (&listener.listen, &listener.proxy);
-    let from: Vec<_> = listen
-        .proxy_protocol
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    present(json!({
-        "name": &*listen.name,
-        "bind": show_listener_bind(&listen.bind),
-        "direction": match proxy.direction {
-            Direction::Ingress => "ingress",
-            Direction::Egress => "egress",
-        },
-        "protocol": match listen.protocol {
-            Protocol::Auto => "auto",
-            Protocol::Http1 => "http1",
-            Protocol::Http2 => "http2",
-        },
-        "proxyProtocol": (!from.is_empty()).then(|| json!({"from": from})),
-        "tls": listen.tls.as_ref().map(tls),
-        "trust": trust(&proxy.trust),
-        "forwarded": match proxy.forwarded {
-            Forwarded::Auto => "auto",
-            Forwarded::Replace => "replace",
-            Forwarded::Append => "append",
-            Forwarded::Off => "off",
-        },
-        "allowConnect": proxy.allow_connect,
-        "traceIdHeader": proxy.trace_id_header.as_ref().map(ToString::to_string),
-        "upstream": upstream(&proxy.upstream),
-        "span": span(proxy),
-        "limits": limits(&listen.limits),
-        "propagate": match proxy.propagate {
-            Propagate::W3c => "w3c",
-            Propagate::None => "none",
-        },
-        "orphans": match proxy.orphans {
-            Orphans::Start => "start",
-            Orphans::Pass => "pass",
-        },
-    }))
-}
-
-fn span(proxy: &Proxy) -> Value {
-    let names =
-        |names: &[HeaderName]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
-    let (capture, source) = (&proxy.capture, &proxy.routes.source);
-    json!({
-        "capture": {
-            "requestHeaders": names(&capture.request),
-            "responseHeaders": names(&capture.response),
-        },
-        "knownRpcMethods": &*proxy.known_rpc_methods,
-        "templates": present(json!({
-            "kubernetes": proxy.routes.kubernetes.is_some(),
-            "customResources": source.custom_resources,
-            "patterns": source.patterns,
-            "openapi": source.openapi,
-        })),
-    })
-}
-
-fn tls(tls: &TlsSettings) -> Value {
-    let certificate =
-        |files: &CertificateFiles| json!({"certFile": files.cert_file, "keyFile": files.key_file});
-    let (asked, ca_file) = match &tls.client_auth {
-        ClientAuth::None => ("none", None),
-        ClientAuth::Request { ca_file } => ("request", Some(ca_file)),
-        ClientAuth::Require { ca_file } => ("require", Some(ca_file)),
-    };
-    present(json!({
-        "minVersion": match tls.min_version {
-            TlsVersion::V1_2 => "1.2",
-            TlsVersion::V1_3 => "1.3",
-        },
-        "certificates": tls.certificates.iter().map(certificate).collect::<Vec<_>>(),
-        "clientCAFile": ca_file,
-        "clientAuth": asked,
-    }))
-}
-
-fn trust(policy: &Policy) -> Value {
-    let word = |trust: Trust| match trust {
-        Trust::Drop => "drop",
-        Trust::Ids => "ids",
-        Trust::Full => "full",
-    };
-    let rules: Vec<_> = policy
-        .rules
-        .iter()
-        .map(|rule| {
-            let from = callers(&rule.from);
-            json!({"from": from, "as": word(rule.trust)})
-        })
-        .collect();
-    json!({"default": word(policy.default), "rules": rules})
-}
-
-fn callers(from: &Callers) -> Value {
-    let cidrs: Vec<_> = from.cidrs.iter().map(ToString::to_string).collect();
-    let certificate = |wanted: &ClientCert| {
-        present(json!({
-            "commonNames": given(&wanted.common_names),
-            "groups": given(&wanted.groups),
-            "dnsSANs": given(&wanted.dns_sans),
-            "uriSANs": given(&wanted.uri_sans),
-        }))
-    };
-    let process = |wanted: &UnixPeers| {
-        present(json!({"uids": given(&wanted.uids), "gids": given(&wanted.gids)}))
-    };
-    present(json!({
-        "cidrs": given(&cidrs),
-        "clientCert": from.client_cert.as_ref().map(certificate),
-        "unixPeer": from.unix_peer.as_ref().map(process),
-    }))
-}
-
-/// A list, unless it is empty.
-fn given<T>(list: &[T]) -> Option<&[T]> {
-    (!list.is_empty()).then_some(list)
-}
-
-fn upstream(upstream: &UpstreamSettings) -> Value {
-    let optional = |d: Option<Duration>| d.map_or_else(|| "none".to_owned(), show_duration);
-    let tls = upstream.tls.as_ref().map(|tls| {
-        let identity = tls.identity.as_ref();
-        let identity = identity.map(|files| (files.cert_file.clone(), files.key_file.clone()));
-        client_tls(&tls.ca_file, identity.as_ref(), tls.server_name.as_deref())
-    });
-    let host = upstream.host.as_ref().and_then(|host| host.to_str().ok());
-    let show = |target| show_upstream(target, upstream.tls.is_some());
-    let members = std::iter::once(&upstream.target).chain(&upstream.further);
-    let endpoints = given(&upstream.further).map(|_| members.map(show).collect::<Vec<_>>());
-    present(json!({
-        "url": upstream.further.is_empty().then(|| show(&upstream.target)),
-        "endpoints": endpoints,
-        "protocol": match upstream.protocol {
-            UpstreamProtocol::Auto => "auto",
-            UpstreamProtocol::Http1 => "http1",
-            UpstreamProtocol::Http2 => "http2",
-        },
-        "host": host,
-        "keepalive": {
-            "tcp": optional(upstream.tcp_keepalive),
-            "http2Ping": optional(upstream.http2_ping),
-            "timeout": show_duration(upstream.ping_timeout),
-        },
-        "tls": tls,
-        "share": "worker",
-        "connectTimeout": show_duration(upstream.connect_timeout),
-        "responseHeaderTimeout": optional(upstream.response_header_timeout),
-    }))
-}
-
-fn limits(limits: &Limits) -> Value {
-    json!({
-        "maxHeaderBytes": show_size(limits.max_header_bytes),
-        "maxHeaders": limits.max_headers,
-        "headerTimeout": show_duration(limits.header_timeout),
-        "idleTimeout": show_duration(limits.idle_timeout),
-        "maxConnections": limits.max_connections,
-        "maxConcurrentStreams": limits.max_concurrent_streams,
-    })
 }

@@ -84,7 +84,8 @@ impl UpstreamTls {
             tls_client::client_config(tls.ca_file.as_deref(), tls.identity.as_ref(), alpn)
         };
         Ok(Some(Arc::new(Self {
-            names: targets(settings)
+            names: settings
+                .targets()
                 .map(|target| tls_client::server_name(name(settings, target)))
                 .collect::<Result<_, _>>()?,
             any: offering(&[H2, HTTP_1_1])?,
@@ -107,7 +108,7 @@ impl Dialer {
             tls,
             limits,
             counters: Arc::clone(counters),
-            endpoints: Endpoints::shuffled(targets(settings).count()),
+            endpoints: Endpoints::shuffled(settings.targets().count()),
             me: Weak::clone(me),
         })
     }
@@ -211,7 +212,7 @@ impl Dialer {
     }
 
     async fn socket(&self, index: usize) -> Result<Plain, Fault> {
-        let target = targets(&self.settings).nth(index).ok_or(Fault::Internal)?;
+        let target = self.settings.targets().nth(index).ok_or(Fault::Internal)?;
         match target {
             Target::Unix(path) => UnixStream::connect(path)
                 .await
@@ -255,11 +256,6 @@ async fn watch(dialer: Weak<Dialer>, index: usize) {
     if let Some(dialer) = dialer.upgrade() {
         dialer.endpoints.unwatch(index);
     }
-}
-
-/// The addresses of all members.
-fn targets(settings: &UpstreamSettings) -> impl Iterator<Item = &Target> {
-    std::iter::once(&settings.target).chain(&settings.further)
 }
 
 /// Every address of a name in turn; the bound on the whole is the caller's.
