@@ -8,7 +8,7 @@ pub mod certificate;
 pub mod extract;
 pub mod formats;
 pub mod glob;
-mod hex;
+pub mod hex;
 pub mod ids;
 pub mod ot;
 pub mod propagation;

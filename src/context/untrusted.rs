@@ -157,6 +157,11 @@ pub fn family(name: &str) -> Option<Family> {
     listed(name, bucket)
 }
 
+/// A name in lower case without `-`, `_` and `.`, as some servers fold names.
+pub fn fold(name: &str) -> String {
+    Normalised(name.as_bytes()).map(char::from).collect()
+}
+
 /// Whether a name begins like this once it is folded; `start` is written folded.
 pub fn starts_folded(name: &str, start: &str) -> bool {
     let mut rest = Normalised(name.as_bytes());

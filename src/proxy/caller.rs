@@ -4,7 +4,6 @@
 //! time of that request. The verdict is kept until either changes it.
 
 use std::cell::{OnceCell, RefCell};
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use super::listener::Listener;
 use crate::context::callers::{self, UnixPeer};
 use crate::context::certificate::{Names, Validity};
+use crate::context::hex;
 use crate::context::trust::Verdict;
 use crate::listen::client_auth::Authorities;
 use crate::listen::handshake::Established;
@@ -48,7 +48,7 @@ struct Presented {
     turns: OnceCell<Option<Box<[u64]>>>,
     names: OnceCell<Option<Box<Names>>>,
     judged: RefCell<Option<Judged>>,
-    digest: OnceCell<String>,
+    digest: OnceCell<[u8; hex::DIGITS]>,
 }
 
 /// A verdict, and as long as what it holds.
@@ -118,16 +118,12 @@ impl Caller {
         let presented = self.presented.as_ref()?;
         let digest = presented.digest.get_or_init(|| {
             let own = presented.chain.first().map_or(&[][..], |own| own);
-            let digest = ring::digest::digest(&ring::digest::SHA256, own);
-            digest
-                .as_ref()
-                .iter()
-                .fold(String::new(), |mut text, byte| {
-                    let _ = write!(text, "{byte:02x}");
-                    text
-                })
+            let mut bytes = [0; hex::DIGITS / 2];
+            // As long as SHA-256 is.
+            bytes.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, own).as_ref());
+            hex::encode(&bytes)
         });
-        Some(digest)
+        std::str::from_utf8(digest).ok()
     }
 
     /// Where a certificate is required: whether it verifies, now.

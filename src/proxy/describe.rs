@@ -23,12 +23,12 @@ pub struct Ends {
     client: Option<IpAddr>,
     tls: bool,
     /// The request's destination.
-    to: usize,
+    to: u16,
 }
 
 impl Ends {
     /// Those of this one.
-    pub const fn of(connection: &Connection, to: usize) -> Self {
+    pub const fn of(connection: &Connection, to: u16) -> Self {
         Self {
             peer: connection.peer,
             local: connection.local,
@@ -75,7 +75,7 @@ impl<'a> Asked<'a> {
 
 /// A record of a request that has just begun; `span` is the context handed on.
 pub fn begin(
-    connection: &Connection,
+    ends: &Ends,
     listener: &Listener,
     line: Line<'_>,
     headers: &impl Head,
@@ -84,8 +84,7 @@ pub fn begin(
 ) -> Box<Record> {
     let asked = Asked::of(line, headers, line.is_grpc(headers));
     let settings = &listener.settings;
-    let to = settings.destination(connection, line, headers);
-    let mut record = record(&Ends::of(connection, to), settings, &asked, span, start);
+    let mut record = record(ends, settings, &asked, span, start);
     capture::request(settings, headers, &mut record);
     record
 }
@@ -151,18 +150,11 @@ pub fn record(
 
 /// Whether the request's scheme is `https`, as the caller (ingress) or the upstream (egress) sees
 /// it.
-pub fn is_https(
-    connection: &Connection,
-    listener: &Listener,
-    line: Line<'_>,
-    headers: &impl Head,
-) -> bool {
-    let settings = &listener.settings;
-    let to = settings.destination(connection, line, headers);
-    over_tls(connection.tls, settings, to)
+pub fn is_https(connection: &Connection, listener: &Listener, to: u16) -> bool {
+    over_tls(connection.tls, &listener.settings, to)
 }
 
-fn over_tls(caller: bool, settings: &Settings, to: usize) -> bool {
+fn over_tls(caller: bool, settings: &Settings, to: u16) -> bool {
     match settings.direction {
         Direction::Ingress => caller,
         Direction::Egress => settings.upstream_at(to).tls.is_some(),

@@ -48,14 +48,9 @@ impl Match {
 
 impl Settings {
     /// The number of a request's destination, for [`Settings::upstream_at`]: of the first that
-    /// picks it.
+    /// picks it; there are fewer than it can count.
     #[inline]
-    pub fn destination(
-        &self,
-        connection: &Connection,
-        line: Line<'_>,
-        headers: &impl Head,
-    ) -> usize {
+    pub fn destination(&self, connection: &Connection, line: Line<'_>, headers: &impl Head) -> u16 {
         if self.destinations.is_empty() {
             return 0;
         }
@@ -66,12 +61,12 @@ impl Settings {
         };
         let mut all = self.destinations.iter();
         all.position(|one| one.matches.picks(asked))
-            .map_or(0, |at| at + 1)
+            .map_or(0, |at| u16::try_from(at + 1).unwrap_or(0))
     }
 
     /// The upstream of a destination; 0 is where all others go.
-    pub fn upstream_at(&self, destination: usize) -> &UpstreamSettings {
-        let at = destination.checked_sub(1);
+    pub fn upstream_at(&self, destination: u16) -> &UpstreamSettings {
+        let at = usize::from(destination).checked_sub(1);
         let picked = at.and_then(|at| self.destinations.get(at));
         picked.map_or(&self.upstream, |one| &one.upstream)
     }

@@ -10,7 +10,7 @@ use http::{HeaderName, Method};
 use super::capture;
 use super::connection::Connection;
 use super::correlation::held::Held as Entered;
-use super::describe;
+use super::describe::{self, Ends};
 use super::head::{Head, Line};
 use super::keep::Held;
 use super::listener::Listener;
@@ -49,6 +49,8 @@ pub struct Exchange {
     /// What is known of a request that isn't sampled, if it may be kept.
     held: Option<Box<Held>>,
     capture: Option<Arc<Capture>>,
+    /// The number of its destination.
+    to: u16,
     /// The keys under which it is found while it is open.
     pub(super) entered: Option<Entered>,
 }
@@ -97,6 +99,7 @@ impl Exchange {
             open: None,
             held: None,
             capture: None,
+            to: 0,
             entered: None,
         }
     }
@@ -110,14 +113,20 @@ impl Exchange {
         headers: &impl Head,
     ) {
         self.access_log = listener.access_log;
+        self.to = listener.settings.destination(connection, line, headers);
         let call = &mut self.call;
-        call.https = describe::is_https(connection, listener, line, headers);
+        call.https = describe::is_https(connection, listener, self.to);
         call.version = Version::of(line.version);
         call.ended.direction = listener.settings.direction;
         call.ended.grpc = line.is_grpc(headers);
         if call.ended.grpc {
             call.rpc_method = self.counters.known_rpc().index(line.uri.path());
         }
+    }
+
+    /// The number of its destination, for `Settings::upstream_at`.
+    pub const fn destination(&self) -> u16 {
+        self.to
     }
 
     /// When the head had been read, or the attempt that is under way began.
@@ -175,7 +184,8 @@ impl Exchange {
         if self.open.is_none() {
             logged.alone = true;
             let span = logged.context.unwrap_or_else(|| self.worker.unseen());
-            let record = describe::begin(connection, listener, line, headers, span, self.start);
+            let ends = Ends::of(connection, self.to);
+            let record = describe::begin(&ends, listener, line, headers, span, self.start);
             self.open = Some(Open::new(record, None));
         }
     }

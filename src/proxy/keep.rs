@@ -138,9 +138,10 @@ pub struct Held {
 }
 
 impl Held {
-    /// Remembers a request as it goes on to the upstream.
+    /// Remembers a request as it goes on to the upstream of its destination.
     pub fn remember(
         connection: &Connection,
+        to: u16,
         line: Line<'_>,
         headers: &impl Head,
         unsampled: Unsampled,
@@ -149,7 +150,6 @@ impl Held {
         let held = &mut *boxed;
         held.unsampled = Some(unsampled);
         let listener = held.listener.insert(connection.slot.current());
-        let to = listener.settings.destination(connection, line, headers);
         held.ends = Ends::of(connection, to);
         held.version = line.version;
         let texts = &mut held.texts;

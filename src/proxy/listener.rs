@@ -116,7 +116,7 @@ impl Listener {
     }
 
     /// The way to a destination that presents a certificate for the caller, or none.
-    pub fn way(&self, destination: usize, presents: Option<usize>) -> Option<&Rc<Upstream>> {
+    pub fn way(&self, destination: u16, presents: Option<usize>) -> Option<&Rc<Upstream>> {
         self.ways.get(self.settings.way(destination, presents))
     }
 

@@ -63,7 +63,7 @@ pub fn observed(
     observe: impl FnOnce(&Judged),
 ) -> Result<Passed, Fault> {
     exchange.identify(connection, listener, line, headers);
-    let admitted = admit(connection, listener, line, headers);
+    let admitted = admit(connection, listener, line, headers, exchange.destination());
     let traced = trace::judge(
         connection,
         listener,
@@ -128,12 +128,12 @@ fn admit(
     listener: &Listener,
     line: Line<'_>,
     headers: &mut impl Head,
+    to: u16,
 ) -> Result<(Wanted, Rc<Upstream>), Fault> {
     let caller = &connection.caller;
     caller.admit(listener)?;
     let wanted = clean(line, headers, listener, connection.http2)?;
     let presents = identity::establish(caller, listener, &wanted, headers)?;
-    let to = listener.settings.destination(connection, line, headers);
     let way = listener.way(to, presents).ok_or(Fault::Internal)?;
     Ok((wanted, connection.own.way(listener, way)))
 }

@@ -76,10 +76,10 @@ impl Settings {
     }
 
     /// The place of one of [`Settings::ways`]: to a destination, presenting a certificate or none.
-    pub fn way(&self, destination: usize, presents: Option<usize>) -> usize {
+    pub fn way(&self, destination: u16, presents: Option<usize>) -> usize {
         let identity = self.identity.as_ref();
         let each = 1 + identity.map_or(0, |identity| identity.certificates().count());
-        destination * each + presents.map_or(0, |at| at + 1)
+        usize::from(destination) * each + presents.map_or(0, |at| at + 1)
     }
 }
 

@@ -14,7 +14,7 @@ use self::leave::{inject, strip};
 use super::connection::Connection;
 use super::correlation::Handed;
 use super::correlation::join;
-use super::describe;
+use super::describe::{self, Ends};
 use super::exchange::Exchange;
 use super::head::{Head, Line};
 use super::judged::{Decided, Judged};
@@ -122,7 +122,8 @@ pub fn judge(
         );
     }
     if let Some(span) = recorded {
-        let mut record = describe::begin(connection, listener, line, headers, span, start);
+        let ends = Ends::of(connection, exchange.destination());
+        let mut record = describe::begin(&ends, listener, line, headers, span, start);
         (record.parent, record.link) = judged.origin();
         record.tracestate = tracestate;
         if decided.decision.reason == Reason::Parent {
@@ -131,7 +132,8 @@ pub fn judge(
         exchange.sampled(record, listener);
     } else if keep::is_wanted(&connection.worker, listener, &decided.decision) {
         let unsampled = Unsampled::of(&judged, &decided, continues);
-        exchange.hold(Held::remember(connection, line, headers, unsampled));
+        let to = exchange.destination();
+        exchange.hold(Held::remember(connection, to, line, headers, unsampled));
     }
     traced
 }

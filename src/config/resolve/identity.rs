@@ -68,7 +68,7 @@ fn request_header(field: &Field<'_>) -> Option<RequestHeader> {
         field.fault("expected three different names for username, uid and group");
     }
     Some(RequestHeader {
-        folded: own.map(fold).into(),
+        folded: own.map(|name| untrusted::fold(name).into()).into(),
         extra_prefix: extra_prefix.into(),
         username,
         uid,
@@ -107,8 +107,8 @@ const MEANT: &[&str] = &[
 
 /// Whether it would take what means something else, or be it.
 fn is_meant(name: &str) -> bool {
-    let folded = fold(name);
-    MEANT.iter().any(|meant| meant.starts_with(&*folded))
+    let folded = untrusted::fold(name);
+    MEANT.iter().any(|meant| meant.starts_with(&folded))
         || ["authorization", "forwarded", "impersonate", "xforwarded"]
             .iter()
             .any(|meant| folded.starts_with(meant))
@@ -127,14 +127,8 @@ fn prefix(text: &str) -> Expected<String> {
     let expected = || "a header name's beginning of at least 3 letters, ending in -".to_owned();
     let name = values::header_name(text).map_err(|_| expected())?;
     let name = name.as_str();
-    let fits = name.ends_with('-') && fold(name).len() >= 3 && !is_meant(name);
+    let fits = name.ends_with('-') && untrusted::fold(name).len() >= 3 && !is_meant(name);
     fits.then(|| name.to_owned()).ok_or_else(expected)
-}
-
-fn fold(name: &str) -> Box<str> {
-    name.chars()
-        .filter(|c| !['-', '_', '.'].contains(c))
-        .collect()
 }
 
 fn reoriginate(field: &Field<'_>, reach: &Reach<'_>) -> Option<Box<[Reoriginate]>> {
