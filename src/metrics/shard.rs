@@ -4,7 +4,7 @@ use std::array;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::labels::{Correlation, Decision, Kept, Label, Refusal, RequestRefusal};
 use super::series::{Call, Key};
@@ -106,16 +106,15 @@ impl ListenerShard {
         InFlight(Arc::clone(self))
     }
 
-    /// A request ended, `at` this moment. Its duration runs from the complete head, at `start`, to
+    /// A request ended, `at` this moment. Its `duration` runs from the complete head to
     /// the end of the response; `span` is the one it was recorded as.
     pub fn finished(
         &self,
         call: &Call,
-        start: Instant,
+        duration: Duration,
         at: Instant,
         span: Option<(TraceId, SpanId)>,
     ) {
-        let duration = at.saturating_duration_since(start);
         self.durations.observe(Key::of(call), duration, at, span);
     }
 

@@ -43,7 +43,7 @@ fn rpc(registry: &Registry, path: &str, code: Option<u16>) -> Call {
 /// Counts a request that took so long.
 fn finish(listener: &ListenerShard, call: &Call, duration: Duration) {
     let start = Instant::now();
-    listener.finished(call, start, start + duration, None);
+    listener.finished(call, duration, start + duration, None);
 }
 
 fn read(registry: &Registry, format: Format) -> Read {
@@ -422,7 +422,7 @@ fn recorded(listener: &ListenerShard, span: u64, duration: Duration) {
     let call = call(Direction::Ingress, MethodClass::Get, Some(200));
     let ids = TraceId::new(0xabc).zip(SpanId::new(span));
     let start = Instant::now();
-    listener.finished(&call, start, start + duration, ids);
+    listener.finished(&call, duration, start + duration, ids);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderName, Method};
 
@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::correlation::held::Held as Entered;
 use super::describe::{self, Ends};
 use super::head::{Head, Line};
-use super::keep::Held;
+use super::keep::{Held, Unsampled};
 use super::listener::Listener;
 use super::tunnel::side::Tally;
 use super::worker::Worker;
@@ -142,8 +142,15 @@ impl Exchange {
     }
 
     /// The sampler didn't choose this request; it is exported all the same if it is to be kept.
-    pub fn hold(&mut self, held: Box<Held>) {
-        self.held = Some(held);
+    pub fn hold(
+        &mut self,
+        connection: &Connection,
+        line: Line<'_>,
+        headers: &impl Head,
+        unsampled: Unsampled,
+    ) {
+        let to = (self.to, self.call.method);
+        self.held = Some(Held::remember(connection, to, line, headers, unsampled));
     }
 
     /// The context that goes on to the upstream.
@@ -315,14 +322,15 @@ impl Exchange {
             self.worker.correlation.release(entered);
         }
         let now = Instant::now();
+        let whole = now.saturating_duration_since(self.start);
         self.call.ended.outcome = outcome;
         let mut logged = self.logged.take();
-        self.keep(now, logged.as_deref_mut());
+        self.keep(whole, logged.as_deref_mut());
         let for_log_alone = logged.as_ref().is_some_and(|logged| logged.alone);
         let open = self.open.take();
         let recorded = open.as_ref().filter(|_| !for_log_alone);
         let span = recorded.and_then(|open| open.read(|record| (record.trace_id, record.span_id)));
-        self.counters.finished(&self.call, self.start, now, span);
+        self.counters.finished(&self.call, whole, now, span);
         let Some(open) = open else { return };
         self.worker.segments.release(&open);
         if let Some((mut record, earlier)) = open.end() {
@@ -339,9 +347,9 @@ impl Exchange {
 
 impl Exchange {
     /// Exports an unsampled request that is to be kept.
-    fn keep(&mut self, now: Instant, logged: Option<&mut Logged>) {
+    fn keep(&mut self, whole: Duration, logged: Option<&mut Logged>) {
         let Some(held) = self.held.take() else { return };
-        if let Some(record) = held.end(&self.worker, &self.call, self.start, now) {
+        if let Some(record) = held.end(&self.worker, &self.call, self.start, whole) {
             if let Some(logged) = logged {
                 // As of every recorded request, also where nothing went on.
                 logged.context.get_or_insert(span(&record));

@@ -74,11 +74,6 @@ pub trait Head {
         self.lines(name).next()
     }
 
-    /// The first values of two fields.
-    fn two<'a>(&'a self, one: &'a HeaderName, two: &'a HeaderName) -> [Option<&'a [u8]>; 2] {
-        [self.first(one), self.first(two)]
-    }
-
     /// Whether there is such a field.
     fn has(&self, name: &HeaderName) -> bool {
         self.lines(name).next().is_some()

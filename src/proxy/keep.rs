@@ -8,7 +8,7 @@ mod texts;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Version, header};
 
@@ -138,10 +138,11 @@ pub struct Held {
 }
 
 impl Held {
-    /// Remembers a request as it goes on to the upstream of its destination.
+    /// Remembers a request as it goes on to the upstream of its destination. What is set here is
+    /// what [`clear`](Self::clear) leaves.
     pub fn remember(
         connection: &Connection,
-        to: u16,
+        (to, method): (u16, MethodClass),
         line: Line<'_>,
         headers: &impl Head,
         unsampled: Unsampled,
@@ -149,21 +150,18 @@ impl Held {
         let mut boxed = connection.worker.held.take();
         let held = &mut *boxed;
         held.unsampled = Some(unsampled);
-        let listener = held.listener.insert(connection.slot.current());
         held.ends = Ends::of(connection, to);
         held.version = line.version;
+        let listener = held.listener.insert(connection.slot.current());
         let texts = &mut held.texts;
-        if MethodClass::of(line.method) == MethodClass::Other {
-            held.method = Some(texts.put(line.method.as_str().as_bytes()));
-        }
+        let unknown = method == MethodClass::Other;
+        held.method = unknown.then(|| texts.put(line.method.as_str().as_bytes()));
         held.target = line.uri.path_and_query().map(|target| texts.target(target));
-        let [host, user_agent] = headers.two(&header::HOST, &header::USER_AGENT);
-        let authority = line.uri.authority().map(|name| name.as_str().as_bytes());
-        held.host = authority.or(host).map(|host| texts.put(host));
+        held.host = line.host(headers).map(|host| texts.put(host));
+        let user_agent = headers.first(&header::USER_AGENT);
         held.user_agent = user_agent.map(|agent| texts.put(agent));
-        if unsampled.continues && headers.has(&TRACESTATE) {
-            held.tracestate = Some(texts.join(headers.lines(&TRACESTATE)));
-        }
+        let continues = unsampled.continues && headers.has(&TRACESTATE);
+        held.tracestate = continues.then(|| texts.join(headers.lines(&TRACESTATE)));
         let seen = Seen::new(&mut held.texts, &mut held.captured, &mut held.audit_id);
         seen.of(listener, Side::Request, headers);
         boxed
@@ -186,16 +184,18 @@ impl Held {
         }
     }
 
-    /// The request has ended `now`: its record, if it is kept. The box goes back.
+    /// The request has ended, `whole` after its start: its record, if it is kept. The box goes
+    /// back.
     pub fn end(
         self: Box<Self>,
         worker: &Worker,
         call: &Call,
         start: Instant,
-        now: Instant,
+        whole: Duration,
     ) -> Option<Box<Record>> {
-        let kept = self.verdict(worker, &call.ended, start, now);
+        let kept = self.verdict(worker, &call.ended, start, whole);
         let record = kept.and_then(|kept| {
+            let now = start + whole;
             let mut record = self.record(worker, call, start, now)?;
             record.kept = Some(kept.as_str());
             record.end = now;
@@ -210,17 +210,17 @@ impl Held {
         worker: &Worker,
         ended: &Ended,
         start: Instant,
-        now: Instant,
+        whole: Duration,
     ) -> Option<Kept> {
         let listener = self.listener.as_ref()?;
         let keep = listener.sampler.keep()?;
-        let whole = now.saturating_duration_since(start);
+        let now = || start + whole;
         let waited = || {
-            self.headed(worker, start, now)
+            self.headed(worker, start, now())
                 .saturating_duration_since(start)
         };
         let kept = keep.judge(ended.error().is_some(), whole, waited)?;
-        let admitted = keep.admit(worker.nanos(now));
+        let admitted = keep.admit(worker.nanos(now()));
         listener.counters.kept(match kept {
             _ if !admitted => Counted::Capped,
             Kept::Error => Counted::Error,
@@ -316,14 +316,12 @@ impl Held {
         }
     }
 
-    /// As good as new, but for the memory.
+    /// Gives back what others wait for, and forgets what isn't set at the beginning.
     fn clear(&mut self) {
-        (self.listener, self.unsampled) = (None, None);
-        (self.method, self.target, self.host) = (None, None, None);
-        (self.user_agent, self.tracestate, self.audit_id) = (None, None, None);
+        self.listener = None;
         self.texts.clear();
         self.captured.clear();
-        self.headers = None;
+        (self.audit_id, self.headers) = (None, None);
         (self.resends, self.upgraded) = (0, false);
         (self.request_bytes, self.response_bytes) = (0, 0);
     }
@@ -357,7 +355,7 @@ impl<'a> Seen<'a> {
         };
         for (index, name) in names.iter().enumerate() {
             for value in headers.lines(name).take(MAX_VALUES) {
-                let seen = self.captured.iter().map(|(.., piece)| piece.len);
+                let seen = self.captured.iter().map(|(.., piece)| piece.len());
                 if seen.sum::<usize>() < MAX_CAPTURED {
                     let value = value.get(..MAX_VALUE + SLACK).unwrap_or(value);
                     self.captured.push((side, index, self.texts.put(value)));

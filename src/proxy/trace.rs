@@ -18,7 +18,7 @@ use super::describe::{self, Ends};
 use super::exchange::Exchange;
 use super::head::{Head, Line};
 use super::judged::{Decided, Judged};
-use super::keep::{self, Held, Unsampled};
+use super::keep::{self, Unsampled};
 use super::listener::Listener;
 use super::settings::{Orphans, Propagate};
 use super::trace_id_header::Told;
@@ -132,8 +132,7 @@ pub fn judge(
         exchange.sampled(record, listener);
     } else if keep::is_wanted(&connection.worker, listener, &decided.decision) {
         let unsampled = Unsampled::of(&judged, &decided, continues);
-        let to = exchange.destination();
-        exchange.hold(Held::remember(connection, to, line, headers, unsampled));
+        exchange.hold(connection, line, headers, unsampled);
     }
     traced
 }

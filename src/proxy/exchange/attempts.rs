@@ -33,7 +33,8 @@ impl Exchange {
         if !self.call.ended.grpc {
             let mut call = self.call;
             call.ended.outcome = Outcome::Upstream(fault);
-            self.counters.finished(&call, self.start, now, seen);
+            let lasted = now.saturating_duration_since(self.start);
+            self.counters.finished(&call, lasted, now, seen);
             self.start = now;
         }
         self.worker.export(failed?);

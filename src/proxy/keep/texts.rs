@@ -13,12 +13,26 @@ pub const SLACK: usize = 4;
 #[derive(Default)]
 pub struct Texts(Vec<u8>);
 
-/// A place among the texts.
+/// A place among the texts, which are far shorter than 4 GiB.
 #[derive(Clone, Copy)]
 pub struct Piece {
-    at: usize,
+    at: u32,
+    len: u32,
+}
+
+impl Piece {
+    fn since(at: usize, end: usize) -> Self {
+        let small = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Self {
+            at: small(at),
+            len: small(end.saturating_sub(at)),
+        }
+    }
+
     /// In bytes.
-    pub len: usize,
+    pub const fn len(self) -> usize {
+        self.len as usize
+    }
 }
 
 impl Texts {
@@ -27,10 +41,7 @@ impl Texts {
         let bytes = bytes.get(..MAX_TEXT + SLACK).unwrap_or(bytes);
         let at = self.0.len();
         self.0.extend_from_slice(bytes);
-        Piece {
-            at,
-            len: bytes.len(),
-        }
+        Piece::since(at, self.0.len())
     }
 
     /// Adds path and query, each cut as a record cuts it.
@@ -46,8 +57,7 @@ impl Texts {
             self.0.push(b'?');
             self.0.extend_from_slice(cut(query, MAX_TEXT).as_bytes());
         }
-        let len = self.0.len() - at;
-        Piece { at, len }
+        Piece::since(at, self.0.len())
     }
 
     /// Adds the lines of one field as one.
@@ -58,14 +68,13 @@ impl Texts {
             self.0.push(b',');
         }
         // Without the last comma.
-        let len = self.0.len().saturating_sub(at + 1);
-        Piece { at, len }
+        Piece::since(at, self.0.len().saturating_sub(1))
     }
 
     /// The bytes of one.
     pub fn get(&self, piece: Piece) -> &[u8] {
-        let end = piece.at.saturating_add(piece.len);
-        self.0.get(piece.at..end).unwrap_or_default()
+        let at = piece.at as usize;
+        self.0.get(at..at + piece.len()).unwrap_or_default()
     }
 
     /// A text that was one when it came; a cut may have left half a character at its end.
@@ -127,7 +136,7 @@ mod tests {
             let target = target.parse().unwrap();
             let piece = texts.target(&target);
             let (path, query) = texts.text(piece).split_once('?').unwrap();
-            assert_eq!(piece.len, expected, "{target}");
+            assert_eq!(piece.len(), expected, "{target}");
             assert_eq!(text(path), text(target.path()));
             assert_eq!(text(query), text(target.query().unwrap()));
         }

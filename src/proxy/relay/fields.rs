@@ -1,7 +1,5 @@
 //! Fields in the order and the case they came in.
 
-use std::ops::Range;
-
 use http::header::{HeaderName, HeaderValue};
 
 use crate::proxy::head::Head;
@@ -15,29 +13,128 @@ pub struct Fields {
     lower: String,
     values: Vec<u8>,
     lines: Vec<Line>,
+    /// The marks of all names: what isn't among them isn't looked for.
+    marks: Marks,
 }
 
 #[derive(Debug)]
 struct Line {
-    name: Range<usize>,
-    value: Range<usize>,
+    name: Place,
+    value: Place,
+    mark: Mark,
     live: bool,
 }
 
+/// A name that is looked for.
+struct Sought<'a> {
+    name: &'a str,
+    mark: Mark,
+}
+
+impl<'a> Sought<'a> {
+    #[inline]
+    fn new(name: &'a HeaderName) -> Self {
+        let name = name.as_str();
+        let mark = Mark::of(name);
+        Self { name, mark }
+    }
+
+    /// Whether a line has that name, and is still there.
+    #[inline]
+    fn is_of(&self, line: &Line, lower: &str) -> bool {
+        let same = || line.name.of(lower.as_bytes()) == self.name.as_bytes();
+        line.mark == self.mark && line.live && same()
+    }
+}
+
+/// What a name's length and first letter say of it, in either case. Most of the fields the pipeline
+/// asks for aren't there, and most names are told apart by this.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Mark(u8);
+
+impl Mark {
+    #[inline]
+    fn of(name: &str) -> Self {
+        let bytes = name.as_bytes();
+        let first = bytes.first().map_or(0, u8::to_ascii_lowercase);
+        Self((bytes.len() as u8).wrapping_mul(37).wrapping_add(first))
+    }
+}
+
+/// A set of marks, some of which stand for each other.
+#[derive(Clone, Copy, Default, Debug)]
+struct Marks(u64);
+
+impl Marks {
+    #[inline]
+    const fn add(&mut self, mark: Mark) {
+        self.0 |= 1 << (mark.0 % 64);
+    }
+
+    /// False only if it was never added.
+    #[inline]
+    const fn may_have(self, mark: Mark) -> bool {
+        self.0 & (1 << (mark.0 % 64)) != 0
+    }
+}
+
+/// Where a text is among the others: small, as every look at a head goes over all of its lines.
+/// Heads are far smaller than 4 GiB.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u32,
+    len: u32,
+}
+
+impl Place {
+    /// From there to the end of what is this long now.
+    fn since(at: usize, end: usize) -> Self {
+        let small = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Self {
+            at: small(at),
+            len: small(end.saturating_sub(at)),
+        }
+    }
+
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        let at = self.at as usize;
+        bytes.get(at..at + self.len as usize).unwrap_or_default()
+    }
+
+    fn of_text(self, text: &str) -> &str {
+        let at = self.at as usize;
+        text.get(at..at + self.len as usize).unwrap_or_default()
+    }
+}
+
 impl Fields {
+    /// The lines to look through for a name.
+    #[inline]
+    fn sought(&self, name: &Sought<'_>) -> &[Line] {
+        if self.marks.may_have(name.mark) {
+            &self.lines
+        } else {
+            &[]
+        }
+    }
+
     /// Replaces the fields by those of another head.
     pub fn load(&mut self, headers: &[httparse::Header<'_>]) {
         self.names.clear();
         self.values.clear();
         self.lines.clear();
+        self.marks = Marks::default();
         for header in headers {
+            let mark = Mark::of(header.name);
+            self.marks.add(mark);
             let name = self.names.len();
             self.names.push_str(header.name);
             let value = self.values.len();
             self.values.extend_from_slice(header.value);
             self.lines.push(Line {
-                name: name..self.names.len(),
-                value: value..self.values.len(),
+                name: Place::since(name, self.names.len()),
+                value: Place::since(value, self.values.len()),
+                mark,
                 live: true,
             });
         }
@@ -49,66 +146,37 @@ impl Fields {
     /// Writes every line, without the empty one behind the last.
     pub fn write(&self, out: &mut Vec<u8>) {
         for line in self.lines.iter().filter(|line| line.live) {
-            let name = self.names.get(line.name.clone()).unwrap_or_default();
-            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(line.name.of(self.names.as_bytes()));
             out.extend_from_slice(b": ");
             out.extend_from_slice(self.value(line));
             out.extend_from_slice(b"\r\n");
         }
     }
 
-    /// Most names have another length: those aren't read.
-    #[inline]
-    fn is(&self, line: &Line, name: &str) -> bool {
-        let read = || self.lower.as_bytes().get(line.name.clone());
-        line.name.len() == name.len() && read() == Some(name.as_bytes())
-    }
-
     fn value(&self, line: &Line) -> &[u8] {
-        self.values.get(line.value.clone()).unwrap_or_default()
+        line.value.of(&self.values)
     }
 
-    fn store(&mut self, value: &HeaderValue) -> Range<usize> {
+    fn store(&mut self, value: &HeaderValue) -> Place {
         let start = self.values.len();
         self.values.extend_from_slice(value.as_bytes());
-        start..self.values.len()
+        Place::since(start, self.values.len())
     }
 }
 
 impl Head for Fields {
     fn lines<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        self.lines
-            .iter()
-            .filter(move |line| line.live && self.is(line, name.as_str()))
+        let sought = Sought::new(name);
+        let lines = self.sought(&sought).iter();
+        lines
+            .filter(move |line| sought.is_of(line, &self.lower))
             .map(|line| self.value(line))
-    }
-
-    /// In one pass.
-    fn two<'a>(&'a self, one: &'a HeaderName, two: &'a HeaderName) -> [Option<&'a [u8]>; 2] {
-        let (one, two) = (one.as_str().as_bytes(), two.as_str().as_bytes());
-        let (mut first, mut second) = (None, None);
-        let names = self.lower.as_bytes();
-        for line in self.lines.iter().filter(|line| line.live) {
-            // Most names have another length than either.
-            let length = line.name.len();
-            if length != one.len() && length != two.len() {
-                continue;
-            }
-            let name = names.get(line.name.clone()).unwrap_or_default();
-            if name == one {
-                first = first.or_else(|| Some(self.value(line)));
-            } else if name == two {
-                second = second.or_else(|| Some(self.value(line)));
-            }
-        }
-        [first, second]
     }
 
     fn remove_if(&mut self, mut f: impl FnMut(&str) -> bool) -> usize {
         let mut count = 0;
         for line in self.lines.iter_mut().filter(|line| line.live) {
-            let name = self.lower.get(line.name.clone()).unwrap_or_default();
-            if f(name) {
+            if f(line.name.of_text(&self.lower)) {
                 line.live = false;
                 count += 1;
             }
@@ -117,14 +185,21 @@ impl Head for Fields {
     }
 
     fn remove(&mut self, name: &HeaderName) {
-        self.remove_if(|other| other == name.as_str());
+        let sought = Sought::new(name);
+        if !self.sought(&sought).is_empty() {
+            let same = |line: &&mut Line| sought.is_of(line, &self.lower);
+            self.lines
+                .iter_mut()
+                .filter(same)
+                .for_each(|line| line.live = false);
+        }
     }
 
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        let sought = Sought::new(&name);
         let mut place = None;
         for (index, line) in self.lines.iter_mut().enumerate() {
-            let same = self.lower.get(line.name.clone()) == Some(name.as_str());
-            if line.live && same {
+            if sought.is_of(line, &self.lower) {
                 line.live = place.is_none();
                 place = place.or(Some(index));
             }
@@ -144,9 +219,12 @@ impl Head for Fields {
         self.names.push_str(name.as_str());
         self.lower.push_str(name.as_str());
         let value = self.store(&value);
+        let mark = Mark::of(name.as_str());
+        self.marks.add(mark);
         self.lines.push(Line {
-            name: start..self.names.len(),
+            name: Place::since(start, self.names.len()),
             value,
+            mark,
             live: true,
         });
     }
@@ -192,9 +270,26 @@ mod tests {
         );
         let lines: Vec<_> = map.lines(&HeaderName::from_static("x-b")).collect();
         assert_eq!(lines, [b"1", b"3"]);
-        let [one, two] = ["x-b", "x-a"].map(HeaderName::from_static);
-        assert_eq!(map.two(&one, &two), [Some(&b"1"[..]), Some(b"2")]);
-        assert_eq!(map.two(&header::DATE, &one), [None, Some(&b"1"[..])]);
+    }
+
+    #[test]
+    fn names_with_the_same_mark_are_told_apart() {
+        let [a, b] = ["ab", "ac"].map(HeaderName::from_static);
+        assert_eq!(Mark::of("ab"), Mark::of("AC"), "else this says nothing");
+        let mut map = fields(&[("AB", "1"), ("Ac", "2"), ("", "3")]);
+        assert_eq!(
+            [map.first(&a), map.first(&b)],
+            [Some(&b"1"[..]), Some(b"2")]
+        );
+        map.remove(&a);
+        assert_eq!([map.first(&a), map.first(&b)], [None, Some(&b"2"[..])]);
+        map.set(b, HeaderValue::from_static("4"));
+        map.add(a, HeaderValue::from_static("5"));
+        assert_eq!(written(&map), "Ac: 4\r\n: 3\r\nab: 5\r\n");
+        map.load(&[]);
+        assert_eq!(map.first(&header::HOST), None);
+        map.add(header::HOST, HeaderValue::from_static("6"));
+        assert_eq!(map.first(&header::HOST), Some(&b"6"[..]));
     }
 
     #[test]
