@@ -24,6 +24,7 @@ use super::exchange::Exchange;
 use super::exchange::open::Uploaded;
 use super::gate::{Gate, Word};
 use super::http2::frames::Frames;
+use super::refuse;
 use super::trace::{self, Traced};
 use super::trailers;
 use super::upstream::Lease;
@@ -217,6 +218,8 @@ pub struct Relay {
     lease: Lease,
     gate: Option<Gate>,
     traced: Traced,
+    /// The caller reads behind the body how its call went.
+    grpc: bool,
     _open: Open,
 }
 
@@ -237,8 +240,15 @@ impl Relay {
             lease,
             gate,
             traced,
+            grpc: false,
             _open: open,
         }
+    }
+
+    /// The caller is to learn by gRPC's trailers if the upstream is lost, as its library would say
+    /// of a server of its own.
+    pub const fn tell_by_trailers(&mut self) {
+        self.grpc = true;
     }
 
     fn trailers(&mut self, trailers: &mut HeaderMap) {
@@ -280,7 +290,14 @@ impl Relay {
             }
             // It was reset here, as the caller's body had ended early.
             Some(Err(_)) if callers => self.exchange.end(Outcome::Cancelled),
-            Some(Err(_)) => self.exchange.end(Outcome::Upstream(fault)),
+            Some(Err(_)) => {
+                if self.grpc && matches!(fault, Fault::ConnectionClosed | Fault::Tls) {
+                    let trailers = refuse::grpc_trailers(fault);
+                    self.exchange.trailers(&trailers);
+                    frame = Some(Ok(Frame::trailers(trailers)));
+                }
+                self.exchange.end(Outcome::Upstream(fault));
+            }
             None => self.ended(),
         }
         Poll::Ready(frame)
