@@ -14,8 +14,9 @@ use super::super::background::{Background, listener};
 use super::super::proxy::{self, Proxy};
 use super::super::receiver::{Receiver, Scratch, Speaks};
 use super::super::span_view::{View, views};
+use super::super::wire;
 use super::server::{Certificates, Process, etcdctl, missing, run};
-use super::{Client, authority, put, watching};
+use super::{Client, put, watching};
 
 const KEYS: usize = 10_000;
 const WRITERS: usize = 32;
@@ -28,6 +29,7 @@ struct Members {
     /// `None`: lost.
     processes: Vec<Option<Process>>,
     urls: Vec<String>,
+    metrics: Vec<SocketAddr>,
     certificates: Certificates,
     _scratch: Scratch,
 }
@@ -43,13 +45,14 @@ impl Members {
     fn attempt(number: usize, end: Instant) -> Option<Self> {
         let scratch = Scratch::new(&format!("etcd-members-{number}"));
         let certificates = Certificates::new(scratch.path());
-        let free: Vec<_> = (0..6).map(|_| listener()).collect();
+        let free: Vec<_> = (0..9).map(|_| listener()).collect();
         let ports: Vec<SocketAddr> = free.iter().map(|(_, address)| *address).collect();
         drop(free);
-        let (clients, peers) = ports.split_at(3);
+        let (clients, peers, metrics) = (&ports[..3], &ports[3..6], &ports[6..]);
         let mut members = Self {
             processes: Vec::new(),
             urls: clients.iter().map(|at| format!("https://{at}")).collect(),
+            metrics: metrics.to_vec(),
             certificates,
             _scratch: scratch,
         };
@@ -61,7 +64,7 @@ impl Members {
     }
 
     fn command(&self, at: usize, peers: &[SocketAddr]) -> Command {
-        let peer = format!("http://{}", peers[at]);
+        let [peer, metrics] = [peers[at], self.metrics[at]].map(|at| format!("http://{at}"));
         let all = peers.iter().enumerate();
         let all: Vec<String> = all
             .map(|(at, peer)| format!("m{at}=http://{peer}"))
@@ -73,6 +76,7 @@ impl Members {
             .args(["--name", &name, "--data-dir", &data])
             .args(["--logger", "zap", "--log-level", "error"])
             .args(["--listen-client-urls", url, "--advertise-client-urls", url])
+            .args(["--listen-metrics-urls", &metrics])
             .args(["--listen-peer-urls", &peer])
             .args(["--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &all.join(",")])
@@ -115,17 +119,26 @@ impl Members {
         )
     }
 
+    /// What a member's metrics say behind `name`.
+    fn metric(&self, at: usize, name: &str) -> String {
+        // A chunked answer would have to be put together.
+        let answer = wire::exchange(self.metrics[at], "GET /metrics HTTP/1.0\r\n\r\n");
+        let mut lines = answer.lines().filter_map(|line| line.strip_prefix(name));
+        lines.next().expect("a metric").to_owned()
+    }
+
+    /// The members that watchers are connected to.
+    fn watched(&self) -> Vec<usize> {
+        let watchers = |at| self.metric(at, "etcd_debugging_mvcc_watcher_total ");
+        let running = (0..3).filter(|at| self.processes[*at].is_some());
+        running.filter(|at| watchers(*at) != "0").collect()
+    }
+
     /// Makes one the leader and kills it: the others have to elect another.
-    fn lose(&mut self, port: &str) {
-        let port_of = |url: &str| authority(url).1.map(str::to_owned);
-        let mut urls = self.urls.iter();
-        let at = urls.position(|url| port_of(url).as_deref() == Some(port));
-        let at = at.expect("one of them");
-        let states = self.direct(&["endpoint", "status"]).stdout;
-        let states = String::from_utf8_lossy(&states).into_owned();
-        let state = states.lines().find(|line| line.starts_with(&self.urls[at]));
-        let id = state.and_then(|line| line.split(", ").nth(1));
-        let moved = self.direct(&["move-leader", id.expect("an id")]);
+    fn lose(&mut self, at: usize) {
+        let id = self.metric(at, "etcd_server_id{server_id=\"");
+        let (id, _) = id.split_once('"').expect("an id");
+        let moved = self.direct(&["move-leader", id]);
         assert!(moved.status.success(), "{moved:?}");
         self.processes[at] = None;
     }
@@ -215,6 +228,27 @@ fn until(what: &str, end: Instant, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The spans of one method; what was sent anew to another member is a span of the same call.
+fn calls<'a>(spans: &'a [View], method: &str) -> Vec<&'a View> {
+    let named = spans.iter().filter(|span| span.0.name == method);
+    let first = |span: &&View| span.get("http.request.resend_count").is_none();
+    named.filter(first).collect()
+}
+
+fn assert_spans(spans: &[View], puts: usize) {
+    assert_eq!(calls(spans, "etcdserverpb.KV/Put").len(), puts);
+    assert_eq!(calls(spans, "etcdserverpb.KV/Compact").len(), 1);
+    assert_eq!(calls(spans, "etcdserverpb.KV/Range").len(), 2);
+    let watches = calls(spans, "etcdserverpb.Watch/Watch");
+    let [lost, .., last] = &watches[..] else {
+        panic!("{watches:?}");
+    };
+    // etcd's client goes on watching elsewhere where it would without a proxy.
+    assert_eq!(lost.text("rpc.response.status_code"), "UNAVAILABLE");
+    assert_eq!(lost.text("error.type"), "connection_closed");
+    assert_eq!(last.text("tracegate.cancelled"), "true");
+}
+
 #[test]
 fn a_lost_member_and_a_compaction_lose_no_key_and_every_call_is_one_span() {
     if missing("members") {
@@ -229,35 +263,26 @@ fn a_lost_member_and_a_compaction_lose_no_key_and_every_call_is_one_span() {
     let endpoint = format!("http://{}", proxy.at(0));
     let mut watch = watching(&endpoint, "k/");
     let seen = Seen::by(&mut watch);
-    let t = Instant::now();
     let writers = Writers::start(proxy.at(0));
 
     until("a quarter is written and some of it seen", end, || {
         writers.written() > KEYS / 4 && seen.count() > KEYS / 8
     });
-    eprintln!("quarter {:?}", t.elapsed());
     let compacted = run(&endpoint, &["compaction", "1000"], "");
     assert_eq!(compacted, "compacted revision 1000\n");
     until("half is written", end, || writers.written() > KEYS / 2);
-    eprintln!("half {:?}", t.elapsed());
-    let lost = receiver.wait_for_spans(1)[0].clone();
-    let lost = View(lost).text("server.port");
-    members.lose(&lost);
-    eprintln!("lost {:?}", t.elapsed());
+    let watched = members.watched();
+    members.lose(watched[0]);
     until("all is written", end, || writers.written() == KEYS);
-    eprintln!(
-        "written {:?} failed {}",
-        t.elapsed(),
-        writers.counts.failed.load(Relaxed)
-    );
     until("all is seen", end, || seen.count() == KEYS);
-    eprintln!("seen {:?}", t.elapsed());
+    assert_ne!(members.watched(), watched, "another member is watched");
+    assert!(writers.counts.failed.load(Relaxed) > 0, "it was felt");
+
     let count = ["get", "--prefix", "k/", "--limit", "1", "-w", "fields"];
     let kept = run(&endpoint, &count, "");
     assert!(kept.contains(&format!("\"Count\" : {KEYS}\n")), "{kept}");
-    let mut old = etcdctl(&endpoint, &["get", "k/1", "--rev", "999"]);
-    let old = old.output().expect("etcdctl runs");
-    let told = String::from_utf8_lossy(&old.stderr).into_owned();
+    let old = etcdctl(&endpoint, &["get", "k/1", "--rev", "999"]).output();
+    let told = String::from_utf8_lossy(&old.expect("etcdctl runs").stderr).into_owned();
     assert!(told.contains("revision has been compacted"), "{told}");
     drop(watch);
 
@@ -266,34 +291,5 @@ fn a_lost_member_and_a_compaction_lose_no_key_and_every_call_is_one_span() {
         proxy.export().recorded() >= puts as u64 + 5
     });
     proxy.stop();
-    let spans = views(&receiver);
-    // What was sent anew to another member is a span of the same call.
-    let of = |name: &str| -> Vec<&View> {
-        let first = |span: &&View| span.get("http.request.resend_count").is_none();
-        let named = spans.iter().filter(|span| span.0.name == name);
-        named.filter(first).collect()
-    };
-    assert_eq!(of("etcdserverpb.KV/Put").len(), puts, "puts");
-    assert_eq!(of("etcdserverpb.KV/Compact").len(), 1);
-    assert_eq!(of("etcdserverpb.KV/Range").len(), 2);
-    for w in of("etcdserverpb.Watch/Watch") {
-        eprintln!(
-            "{:?}",
-            w.0.attributes
-                .iter()
-                .map(|a| (&a.key, w.text(&a.key)))
-                .collect::<Vec<_>>()
-        );
-    }
-    for n in spans.iter().filter(|s| s.failed()).take(40) {
-        eprintln!(
-            "{} {} {:?} {:?} {:?}",
-            n.0.name,
-            n.text("server.port"),
-            n.get("error.type"),
-            n.get("rpc.response.status_code"),
-            n.get("http.request.resend_count")
-        );
-    }
-    eprintln!("spans {} total {:?}", spans.len(), t.elapsed());
+    assert_spans(&views(&receiver), puts);
 }
