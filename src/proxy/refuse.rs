@@ -95,8 +95,8 @@ fn grpc_answer(fault: Fault, text: &'static str) -> Response<Option<Bytes>> {
 
 /// What ends a gRPC response whose upstream was lost behind the head.
 ///
-/// A reset would say less: no code means UNAVAILABLE but REFUSED_STREAM, and that one claims that
-/// nothing was processed (RFC 9113, section 8.7).
+/// A reset would say less: of its codes only REFUSED_STREAM is UNAVAILABLE to gRPC, and that one
+/// claims that nothing was processed (RFC 9113, section 8.7).
 pub fn grpc_trailers(fault: Fault) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(2);
     say(fault, text(fault), &mut trailers);

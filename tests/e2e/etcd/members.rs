@@ -22,7 +22,7 @@ const KEYS: usize = 10_000;
 const WRITERS: usize = 32;
 
 /// For the whole test; it takes a small part of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Members of one cluster.
 struct Members {

@@ -1,5 +1,5 @@
-//! Servers that are lost while they answer: a call tells it as it would without a proxy, so that
-//! clients which go on elsewhere after UNAVAILABLE do.
+//! Servers that are lost while they answer. gRPC's libraries call that UNAVAILABLE where the
+//! connection is their own, and clients go on elsewhere then: so it is called that here.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl Lost {
 }
 
 #[tokio::test]
-async fn a_call_whose_server_is_lost_in_mid_stream_is_unavailable_as_without_a_proxy() {
+async fn a_call_whose_server_is_lost_in_mid_stream_is_unavailable() {
     for how in [
         Leave::Killed,
         Leave::Stopped,
