@@ -218,8 +218,6 @@ pub struct Relay {
     lease: Lease,
     gate: Option<Gate>,
     traced: Traced,
-    /// The caller reads behind the body how its call went.
-    grpc: bool,
     _open: Open,
 }
 
@@ -240,15 +238,8 @@ impl Relay {
             lease,
             gate,
             traced,
-            grpc: false,
             _open: open,
         }
-    }
-
-    /// The caller is to learn by gRPC's trailers if the upstream is lost, as its library would say
-    /// of a server of its own.
-    pub const fn tell_by_trailers(&mut self) {
-        self.grpc = true;
     }
 
     fn trailers(&mut self, trailers: &mut HeaderMap) {
@@ -291,7 +282,8 @@ impl Relay {
             // It was reset here, as the caller's body had ended early.
             Some(Err(_)) if callers => self.exchange.end(Outcome::Cancelled),
             Some(Err(_)) => {
-                if self.grpc && matches!(fault, Fault::ConnectionClosed | Fault::Tls) {
+                let lost = matches!(fault, Fault::ConnectionClosed | Fault::Tls);
+                if lost && self.exchange.by_trailers {
                     let trailers = refuse::grpc_trailers(fault);
                     self.exchange.trailers(&trailers);
                     frame = Some(Ok(Frame::trailers(trailers)));

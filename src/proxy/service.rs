@@ -331,19 +331,21 @@ impl Reply {
         local(fault, outcome, false, self.exchange, self.open)
     }
 
-    fn http(self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
+    fn http(mut self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
         // A body the caller was told to hold back may come or not.
         let unclear = !matches!(self.wanted, Wanted::Response)
             || self.gate.as_ref().is_some_and(|gate| !gate.is_open());
-        let by_trailers =
+        self.exchange.by_trailers =
             self.grpc && self.connection.http2 && refuse::ends_by_grpc_trailers(response.headers());
         let mut response = response.map(|body| {
-            let (exchange, gate) = (self.exchange, self.gate);
-            let mut relay = Relay::new(body, exchange, lease, gate, self.traced, self.open);
-            if by_trailers {
-                relay.tell_by_trailers();
-            }
-            ResponseBody::Relay(relay)
+            ResponseBody::Relay(Relay::new(
+                body,
+                self.exchange,
+                lease,
+                self.gate,
+                self.traced,
+                self.open,
+            ))
         });
         if unclear && !self.connection.http2 {
             close(&mut response);
