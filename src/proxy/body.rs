@@ -24,6 +24,7 @@ use super::exchange::Exchange;
 use super::exchange::open::Uploaded;
 use super::gate::{Gate, Word};
 use super::http2::frames::Frames;
+use super::refuse;
 use super::trace::{self, Traced};
 use super::trailers;
 use super::upstream::Lease;
@@ -280,7 +281,15 @@ impl Relay {
             }
             // It was reset here, as the caller's body had ended early.
             Some(Err(_)) if callers => self.exchange.end(Outcome::Cancelled),
-            Some(Err(_)) => self.exchange.end(Outcome::Upstream(fault)),
+            Some(Err(_)) => {
+                let lost = matches!(fault, Fault::ConnectionClosed | Fault::Tls);
+                if lost && self.exchange.by_trailers {
+                    let trailers = refuse::grpc_trailers(fault);
+                    self.exchange.trailers(&trailers);
+                    frame = Some(Ok(Frame::trailers(trailers)));
+                }
+                self.exchange.end(Outcome::Upstream(fault));
+            }
             None => self.ended(),
         }
         Poll::Ready(frame)

@@ -51,6 +51,8 @@ pub struct Exchange {
     capture: Option<Arc<Capture>>,
     /// The number of its destination.
     to: u16,
+    /// The caller reads gRPC's trailers behind the body: they tell if the upstream is lost in it.
+    pub(super) by_trailers: bool,
     /// The keys under which it is found while it is open.
     pub(super) entered: Option<Entered>,
 }
@@ -100,6 +102,7 @@ impl Exchange {
             held: None,
             capture: None,
             to: 0,
+            by_trailers: false,
             entered: None,
         }
     }
@@ -343,9 +346,7 @@ impl Exchange {
             }
         }
     }
-}
 
-impl Exchange {
     /// Exports an unsampled request that is to be kept.
     fn keep(&mut self, whole: Duration, logged: Option<&mut Logged>) {
         let Some(held) = self.held.take() else { return };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderName, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 
 use crate::span::record::Fault;
 
@@ -89,9 +89,31 @@ fn grpc_answer(fault: Fault, text: &'static str) -> Response<Option<Bytes>> {
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/grpc"),
     );
-    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(fault)));
-    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(text));
+    say(fault, text, headers);
     response
+}
+
+/// What ends a gRPC response whose upstream was lost behind the head.
+///
+/// A reset would say less: of its codes only REFUSED_STREAM is UNAVAILABLE to gRPC, and that one
+/// claims that nothing was processed (RFC 9113, section 8.7).
+pub fn grpc_trailers(fault: Fault) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    say(fault, text(fault), &mut trailers);
+    trailers
+}
+
+fn say(fault: Fault, text: &'static str, fields: &mut HeaderMap) {
+    fields.insert(GRPC_STATUS, HeaderValue::from(grpc_status(fault)));
+    fields.insert(GRPC_MESSAGE, HeaderValue::from_static(text));
+}
+
+/// Whether a response ends by trailers that say how a call went. That of gRPC-Web has them in its
+/// body.
+pub fn ends_by_grpc_trailers(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
 /// What the caller reads about a fault of the upstream's.
@@ -113,5 +135,44 @@ pub const fn text(fault: Fault) -> &'static str {
         Fault::ClientCertificate => "tracegate: the client certificate doesn't verify",
         Fault::BadTarget => "tracegate: expected one valid Host and a target that can be forwarded",
         Fault::Internal => "tracegate: internal error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_responses_of_grpc_itself_end_by_its_trailers() {
+        for (kind, expected, why) in [
+            (Some("application/grpc"), true, "as it is"),
+            (
+                Some("application/grpc+proto"),
+                true,
+                "with its messages' format",
+            ),
+            (
+                Some("application/grpc;charset=utf-8"),
+                true,
+                "with parameters",
+            ),
+            (
+                Some("application/grpc-web+proto"),
+                false,
+                "whose end is in its body",
+            ),
+            (
+                Some("text/html"),
+                false,
+                "a server's that doesn't speak gRPC",
+            ),
+            (None, false, "nobody knows"),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(kind) = kind {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            }
+            assert_eq!(ends_by_grpc_trailers(&headers), expected, "{why}");
+        }
     }
 }

@@ -331,10 +331,12 @@ impl Reply {
         local(fault, outcome, false, self.exchange, self.open)
     }
 
-    fn http(self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
+    fn http(mut self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
         // A body the caller was told to hold back may come or not.
         let unclear = !matches!(self.wanted, Wanted::Response)
             || self.gate.as_ref().is_some_and(|gate| !gate.is_open());
+        self.exchange.by_trailers =
+            self.grpc && self.connection.http2 && refuse::ends_by_grpc_trailers(response.headers());
         let mut response = response.map(|body| {
             ResponseBody::Relay(Relay::new(
                 body,

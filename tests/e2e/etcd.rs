@@ -1,8 +1,8 @@
 //! A real etcd behind an egress listener, called by its own client.
 
+mod members;
 mod server;
 
-use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::grpc::service::Client;
 use super::proxy::{self, Proxy};
 use super::receiver::{Receiver, Scratch, Speaks};
 use super::span_view::{View, views};
-use server::{Etcd, etcdctl, run, until};
+use server::{Etcd, Process, etcdctl, run, until};
 
 /// What a test does through the proxy at `endpoint`; returns the methods of its calls.
 fn every_command(endpoint: &str) -> Vec<&'static str> {
@@ -196,6 +196,12 @@ fn put(key: String, traceparent: &str) -> Request<Bytes> {
     request
 }
 
+/// Watches the keys that begin with `prefix`, from the first revision on: no event is too early.
+fn watching(endpoint: &str, prefix: &str) -> Process {
+    let mut watch = etcdctl(endpoint, &["watch", "--prefix", prefix, "--rev", "1"]);
+    Process::start(watch.stdin(Stdio::piped()).stdout(Stdio::piped()))
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -243,14 +249,8 @@ fn a_watch_is_one_span_however_many_events_it_brings() {
     let proxy = Proxy::start(&proxy::egress(&etcd.url, receiver.endpoint(), ""));
     let address = proxy.at(0);
     let endpoint = format!("http://{address}");
-    // From the first revision on: no event is too early for it.
-    let mut watch = etcdctl(&endpoint, &["watch", "--prefix", "w/", "--rev", "1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("etcdctl runs");
-    let output = watch.stdout.take().expect("a pipe");
-    let mut lines = BufReader::new(output).lines();
+    let mut watch = watching(&endpoint, "w/");
+    let mut lines = watch.lines();
     let mut event = || {
         let mut line = || lines.next().expect("a line").expect("text");
         (line(), line(), line())
@@ -273,8 +273,7 @@ fn a_watch_is_one_span_however_many_events_it_brings() {
         EVENTS as u64,
         "the watch is open"
     );
-    watch.kill().expect("it runs");
-    watch.wait().expect("it ends");
+    drop(watch);
     until("the watch has ended", || {
         proxy.export().recorded() > EVENTS as u64
     });

@@ -3,6 +3,7 @@
 
 mod calls;
 mod faults;
+mod lost;
 mod peer;
 pub mod service;
 mod streams;

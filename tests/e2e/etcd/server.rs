@@ -1,8 +1,8 @@
 //! A real etcd, and etcdctl to speak with it.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rcgen::{
@@ -23,7 +23,7 @@ pub struct Certificates {
 
 impl Certificates {
     /// An authority that has issued `etcd` and `client`.
-    fn new(directory: &Path) -> Self {
+    pub fn new(directory: &Path) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -55,11 +55,55 @@ impl Certificates {
         let file = |end: &str| self.directory.join(format!("{name}.{end}"));
         (file("crt"), file("key"))
     }
+
+    /// Has an etcd speak TLS, and demand certificates of who calls it.
+    pub fn demanded_by(&self, etcd: &mut Command) {
+        let (certificate, key) = self.of("etcd");
+        etcd.arg("--client-cert-auth");
+        etcd.arg("--trusted-ca-file").arg(&self.authority);
+        etcd.arg("--cert-file").arg(certificate);
+        etcd.arg("--key-file").arg(key);
+    }
+
+    /// Has etcdctl present the client's.
+    pub fn presented_by(&self, etcdctl: &mut Command) {
+        let (certificate, key) = self.of("client");
+        etcdctl.arg("--cacert").arg(&self.authority);
+        etcdctl.arg("--cert").arg(certificate).arg("--key").arg(key);
+    }
+}
+
+/// A process that is killed when dropped, so that none outlives a test that panics: it would
+/// hold what the test prints into open.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().expect("a program that starts"))
+    }
+
+    /// What it prints, line by line, if that was piped.
+    pub fn lines(&mut self) -> Lines<BufReader<ChildStdout>> {
+        BufReader::new(self.0.stdout.take().expect("a pipe")).lines()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("a child").is_some()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A running etcd; killed when dropped.
 pub struct Etcd {
-    process: Child,
+    process: Process,
     /// The address it is reached at.
     pub url: String,
     /// Its unix socket.
@@ -72,11 +116,8 @@ pub struct Etcd {
 impl Etcd {
     /// Starts one and waits until it answers. `None` where it isn't installed.
     pub fn start(name: &str, tls: bool) -> Option<Self> {
-        for tool in ["etcd", "etcdctl"] {
-            if !installed(tool) {
-                skip(&format!("{name}: {tool} is not installed"));
-                return None;
-            }
+        if missing(name) {
+            return None;
         }
         // A free port may be gone by the time etcd binds it: then it ends, and another is tried.
         (0..5)
@@ -105,20 +146,12 @@ impl Etcd {
             // Its unix sockets are named like a host and a port, in its own directory.
             None => command.args(["--listen-client-urls", &format!("{url},unix://client:1")]),
             Some(certificates) => {
-                let (certificate, key) = certificates.of("etcd");
-                command
-                    .args(["--listen-client-urls", &url, "--client-cert-auth"])
-                    .arg("--trusted-ca-file")
-                    .arg(&certificates.authority)
-                    .arg("--cert-file")
-                    .arg(certificate)
-                    .arg("--key-file")
-                    .arg(key)
+                certificates.demanded_by(&mut command);
+                command.args(["--listen-client-urls", &url])
             }
         };
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut etcd = Self {
-            process: process.expect("etcd starts"),
+            process: Process::start(command.stdout(Stdio::null()).stderr(Stdio::null())),
             url,
             socket: scratch.join("client:1"),
             certificates,
@@ -131,7 +164,7 @@ impl Etcd {
     fn answers(&mut self) -> bool {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            if self.process.try_wait().expect("a child").is_some() {
+            if self.process.has_ended() {
                 return false;
             }
             if self.direct(&["get", "nothing"]).status.success() {
@@ -146,19 +179,21 @@ impl Etcd {
         let mut command = etcdctl(&self.url, arguments);
         command.args(["--dial-timeout", "1s", "--command-timeout", "2s"]);
         if let Some(certificates) = &self.certificates {
-            let (certificate, key) = certificates.of("client");
-            command.arg("--cacert").arg(&certificates.authority);
-            command.arg("--cert").arg(certificate).arg("--key").arg(key);
+            certificates.presented_by(&mut command);
         }
         command.output().expect("etcdctl runs")
     }
 }
 
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// Whether etcd or etcdctl isn't installed; says so.
+pub fn missing(name: &str) -> bool {
+    let missing = ["etcd", "etcdctl"]
+        .into_iter()
+        .find(|tool| !installed(tool));
+    if let Some(tool) = missing {
+        skip(&format!("{name}: {tool} is not installed"));
     }
+    missing.is_some()
 }
 
 fn installed(tool: &str) -> bool {
