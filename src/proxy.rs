@@ -24,6 +24,7 @@ pub mod keep;
 pub mod listener;
 pub mod local;
 pub mod pipeline;
+mod place;
 pub mod refuse;
 pub mod rehearsal;
 pub mod relay;

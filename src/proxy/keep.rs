@@ -10,9 +10,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http::{Version, header};
+use http::{HeaderName, Version, header};
 
-use self::texts::{Piece, SLACK, Texts};
+use self::texts::{SLACK, Texts};
 use super::capture::{self, AUDIT_ID};
 use super::clock::Tick;
 use super::connection::Connection;
@@ -20,6 +20,7 @@ use super::describe::{self, Asked, Ends, visible};
 use super::head::{Head, Line};
 use super::judged::{Decided, Judged};
 use super::listener::Listener;
+use super::place::Place;
 use super::trace::TRACESTATE;
 use super::worker::Worker;
 use crate::context::ids::{Flags, SpanId, TraceId};
@@ -116,15 +117,15 @@ pub struct Held {
     ends: Ends,
     version: Version,
     /// Of methods that aren't known.
-    method: Option<Piece>,
+    method: Option<Place>,
     /// Path and query.
-    target: Option<Piece>,
-    host: Option<Piece>,
-    user_agent: Option<Piece>,
-    tracestate: Option<Piece>,
+    target: Option<Place>,
+    host: Option<Place>,
+    user_agent: Option<Place>,
+    tracestate: Option<Place>,
     texts: Texts,
-    captured: Vec<(Side, usize, Piece)>,
-    audit_id: Option<Piece>,
+    captured: Vec<(Side, usize, Place)>,
+    audit_id: Option<Place>,
     /// The last tick before the response's head.
     headers: Option<Tick>,
     /// Attempts beyond the first.
@@ -270,20 +271,20 @@ impl Held {
         record.response_bytes = self.response_bytes;
         let audited = self.audit_id.and_then(|id| visible(self.texts.get(id)));
         record.audit_id = audited.map(Into::into);
-        for (side, index, piece) in &self.captured {
+        for (side, index, place) in &self.captured {
             let names = match side {
                 Side::Request => &settings.capture.request,
                 Side::Response => &settings.capture.response,
             };
             if let Some(name) = names.get(*index) {
-                capture::keep(name, *side, self.texts.get(*piece), &mut record.captured);
+                capture::keep(name, *side, self.texts.get(*place), &mut record.captured);
             }
         }
         Some(record)
     }
 
     fn asked(&self, call: &Call) -> Asked<'_> {
-        let bytes = |piece: Option<Piece>| piece.map(|piece| self.texts.get(piece));
+        let bytes = |place: Option<Place>| place.map(|place| self.texts.get(place));
         let method = self.method.map(|method| self.texts.text(method));
         let target = self.target.map(|target| self.texts.text(target));
         let target = target.unwrap_or_default();
@@ -307,7 +308,7 @@ impl Held {
     /// `tracestate` without `th`: that said how likely the request was sampled, and it wasn't.
     fn tracestate(&self, rv: Option<U56>) -> Option<Box<str>> {
         let ot = Ot { th: None, rv };
-        let Some(came) = self.tracestate.map(|piece| self.texts.get(piece)) else {
+        let Some(came) = self.tracestate.map(|place| self.texts.get(place)) else {
             return Outgoing::fresh(ot).value().map(text);
         };
         match TraceState::parse([came]).ok()?.outgoing(ot) {
@@ -330,15 +331,15 @@ impl Held {
 /// Where fields go that are to be seen on spans.
 struct Seen<'a> {
     texts: &'a mut Texts,
-    captured: &'a mut Vec<(Side, usize, Piece)>,
-    audit_id: &'a mut Option<Piece>,
+    captured: &'a mut Vec<(Side, usize, Place)>,
+    audit_id: &'a mut Option<Place>,
 }
 
 impl<'a> Seen<'a> {
     const fn new(
         texts: &'a mut Texts,
-        captured: &'a mut Vec<(Side, usize, Piece)>,
-        audit_id: &'a mut Option<Piece>,
+        captured: &'a mut Vec<(Side, usize, Place)>,
+        audit_id: &'a mut Option<Place>,
     ) -> Self {
         Self {
             texts,
@@ -347,25 +348,34 @@ impl<'a> Seen<'a> {
         }
     }
 
+    #[inline]
     fn of(self, listener: &Listener, side: Side, headers: &impl Head) {
         let settings = &listener.settings;
         let names = match side {
             Side::Request => &settings.capture.request,
             Side::Response => &settings.capture.response,
         };
+        if settings.routes.kubernetes.is_some()
+            && let Some(id) = headers.first(&AUDIT_ID).and_then(capture::audited)
+        {
+            *self.audit_id = Some(self.texts.put(id.as_bytes()));
+        }
+        if !names.is_empty() {
+            self.listed(names, side, headers);
+        }
+    }
+
+    /// What is captured.
+    #[inline(never)]
+    fn listed(self, names: &[HeaderName], side: Side, headers: &impl Head) {
         for (index, name) in names.iter().enumerate() {
             for value in headers.lines(name).take(MAX_VALUES) {
-                let seen = self.captured.iter().map(|(.., piece)| piece.len());
+                let seen = self.captured.iter().map(|(.., place)| place.len());
                 if seen.sum::<usize>() < MAX_CAPTURED {
                     let value = value.get(..MAX_VALUE + SLACK).unwrap_or(value);
                     self.captured.push((side, index, self.texts.put(value)));
                 }
             }
-        }
-        if settings.routes.kubernetes.is_some()
-            && let Some(id) = headers.first(&AUDIT_ID).and_then(capture::audited)
-        {
-            *self.audit_id = Some(self.texts.put(id.as_bytes()));
         }
     }
 }

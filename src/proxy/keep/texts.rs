@@ -2,6 +2,7 @@
 
 use http::uri::PathAndQuery;
 
+use crate::proxy::place::Place;
 use crate::span::record::{MAX_TEXT, cut};
 
 /// What may be occupied while nobody uses it, in bytes.
@@ -13,39 +14,17 @@ pub const SLACK: usize = 4;
 #[derive(Default)]
 pub struct Texts(Vec<u8>);
 
-/// A place among the texts, which are far shorter than 4 GiB.
-#[derive(Clone, Copy)]
-pub struct Piece {
-    at: u32,
-    len: u32,
-}
-
-impl Piece {
-    fn since(at: usize, end: usize) -> Self {
-        let small = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        Self {
-            at: small(at),
-            len: small(end.saturating_sub(at)),
-        }
-    }
-
-    /// In bytes.
-    pub const fn len(self) -> usize {
-        self.len as usize
-    }
-}
-
 impl Texts {
     /// Adds one, cut a little behind what a record keeps.
-    pub fn put(&mut self, bytes: &[u8]) -> Piece {
+    pub fn put(&mut self, bytes: &[u8]) -> Place {
         let bytes = bytes.get(..MAX_TEXT + SLACK).unwrap_or(bytes);
         let at = self.0.len();
         self.0.extend_from_slice(bytes);
-        Piece::since(at, self.0.len())
+        Place::since(at, self.0.len())
     }
 
     /// Adds path and query, each cut as a record cuts it.
-    pub fn target(&mut self, target: &PathAndQuery) -> Piece {
+    pub fn target(&mut self, target: &PathAndQuery) -> Place {
         let whole = target.as_str();
         if whole.len() <= MAX_TEXT {
             return self.put(whole.as_bytes());
@@ -57,29 +36,28 @@ impl Texts {
             self.0.push(b'?');
             self.0.extend_from_slice(cut(query, MAX_TEXT).as_bytes());
         }
-        Piece::since(at, self.0.len())
+        Place::since(at, self.0.len())
     }
 
     /// Adds the lines of one field as one.
-    pub fn join<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Piece {
+    pub fn join<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Place {
         let at = self.0.len();
         for line in lines {
             self.0.extend_from_slice(line);
             self.0.push(b',');
         }
         // Without the last comma.
-        Piece::since(at, self.0.len().saturating_sub(1))
+        Place::since(at, self.0.len().saturating_sub(1))
     }
 
     /// The bytes of one.
-    pub fn get(&self, piece: Piece) -> &[u8] {
-        let at = piece.at as usize;
-        self.0.get(at..at + piece.len()).unwrap_or_default()
+    pub fn get(&self, place: Place) -> &[u8] {
+        place.of(&self.0)
     }
 
     /// A text that was one when it came; a cut may have left half a character at its end.
-    pub fn text(&self, piece: Piece) -> &str {
-        let bytes = self.get(piece);
+    pub fn text(&self, place: Place) -> &str {
+        let bytes = self.get(place);
         match str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => bytes
@@ -113,12 +91,12 @@ mod tests {
     fn texts_come_back_as_they_were_up_to_what_a_record_keeps() {
         let mut texts = Texts::default();
         let long = "ä".repeat(MAX_TEXT);
-        let pieces = ["GET", "", &long, "/a"].map(|text| texts.put(text.as_bytes()));
-        assert_eq!(texts.text(pieces[0]), "GET");
-        assert_eq!(texts.text(pieces[1]), "");
-        let kept = text(texts.text(pieces[2]));
+        let places = ["GET", "", &long, "/a"].map(|text| texts.put(text.as_bytes()));
+        assert_eq!(texts.text(places[0]), "GET");
+        assert_eq!(texts.text(places[1]), "");
+        let kept = text(texts.text(places[2]));
         assert_eq!(kept, text(&long), "as if it were whole");
-        assert_eq!(texts.text(pieces[3]), "/a");
+        assert_eq!(texts.text(places[3]), "/a");
         let odd = texts.put(b"/a\xc3");
         assert_eq!(texts.text(odd), "/a", "half a character isn't one");
     }
@@ -134,9 +112,9 @@ mod tests {
         ] {
             let target = format!("/{}?{}", "p".repeat(path - 1), "q".repeat(query));
             let target = target.parse().unwrap();
-            let piece = texts.target(&target);
-            let (path, query) = texts.text(piece).split_once('?').unwrap();
-            assert_eq!(piece.len(), expected, "{target}");
+            let place = texts.target(&target);
+            let (path, query) = texts.text(place).split_once('?').unwrap();
+            assert_eq!(place.len(), expected, "{target}");
             assert_eq!(text(path), text(target.path()));
             assert_eq!(text(query), text(target.query().unwrap()));
         }

@@ -3,6 +3,7 @@
 use http::header::{HeaderName, HeaderValue};
 
 use crate::proxy::head::Head;
+use crate::proxy::place::Place;
 
 /// The fields of one head; its memory is reused for the next.
 #[derive(Debug, Default)]
@@ -75,35 +76,6 @@ impl Marks {
     #[inline]
     const fn may_have(self, mark: Mark) -> bool {
         self.0 & (1 << (mark.0 % 64)) != 0
-    }
-}
-
-/// Where a text is among the others: small, as every look at a head goes over all of its lines.
-/// Heads are far smaller than 4 GiB.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    at: u32,
-    len: u32,
-}
-
-impl Place {
-    /// From there to the end of what is this long now.
-    fn since(at: usize, end: usize) -> Self {
-        let small = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        Self {
-            at: small(at),
-            len: small(end.saturating_sub(at)),
-        }
-    }
-
-    fn of(self, bytes: &[u8]) -> &[u8] {
-        let at = self.at as usize;
-        bytes.get(at..at + self.len as usize).unwrap_or_default()
-    }
-
-    fn of_text(self, text: &str) -> &str {
-        let at = self.at as usize;
-        text.get(at..at + self.len as usize).unwrap_or_default()
     }
 }
 
