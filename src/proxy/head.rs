@@ -70,7 +70,7 @@ pub trait Head {
     fn count(&self) -> usize;
 
     /// The first value of a field.
-    fn first<'a>(&'a self, name: &'a HeaderName) -> Option<&'a [u8]> {
+    fn first<'a>(&'a self, name: &HeaderName) -> Option<&'a [u8]> {
         self.lines(name).next()
     }
 
@@ -114,7 +114,7 @@ impl Head for HeaderMap {
         self.len()
     }
 
-    fn first<'a>(&'a self, name: &'a HeaderName) -> Option<&'a [u8]> {
+    fn first<'a>(&'a self, name: &HeaderName) -> Option<&'a [u8]> {
         self.get(name).map(HeaderValue::as_bytes)
     }
 

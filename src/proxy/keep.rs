@@ -348,6 +348,7 @@ impl<'a> Seen<'a> {
         }
     }
 
+    /// Nothing is to be seen of most listeners' requests: then this is all.
     #[inline]
     fn of(self, listener: &Listener, side: Side, headers: &impl Head) {
         let settings = &listener.settings;
@@ -355,19 +356,18 @@ impl<'a> Seen<'a> {
             Side::Request => &settings.capture.request,
             Side::Response => &settings.capture.response,
         };
-        if settings.routes.kubernetes.is_some()
-            && let Some(id) = headers.first(&AUDIT_ID).and_then(capture::audited)
-        {
-            *self.audit_id = Some(self.texts.put(id.as_bytes()));
-        }
-        if !names.is_empty() {
-            self.listed(names, side, headers);
+        let audited = settings.routes.kubernetes.is_some();
+        if audited || !names.is_empty() {
+            self.fields(audited, names, side, headers);
         }
     }
 
-    /// What is captured.
     #[inline(never)]
-    fn listed(self, names: &[HeaderName], side: Side, headers: &impl Head) {
+    fn fields(self, audited: bool, names: &[HeaderName], side: Side, headers: &impl Head) {
+        let audit_id = headers.first(&AUDIT_ID).filter(|_| audited);
+        if let Some(id) = audit_id.and_then(capture::audited) {
+            *self.audit_id = Some(self.texts.put(id.as_bytes()));
+        }
         for (index, name) in names.iter().enumerate() {
             for value in headers.lines(name).take(MAX_VALUES) {
                 let seen = self.captured.iter().map(|(.., place)| place.len());
