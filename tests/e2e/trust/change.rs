@@ -9,7 +9,7 @@ use crate::caller::{Caller, Speaks, block_on};
 use crate::component::PATIENCE;
 use crate::files::Authority;
 
-async fn past(end: SystemTime) {
+pub async fn past(end: SystemTime) {
     let left = end.duration_since(SystemTime::now()).unwrap_or_default();
     tokio::time::sleep(left + Duration::from_secs(1)).await;
 }
@@ -63,7 +63,7 @@ fn a_resumed_session_is_judged_anew() {
 }
 
 /// Asks until that is the verdict.
-async fn until_judged(rig: &Rig, caller: &mut Caller, expected: &str) {
+pub async fn until_judged(rig: &Rig, caller: &mut Caller, expected: &str) {
     let deadline = Instant::now() + PATIENCE;
     while trust_of(&rig.arrives(caller).await) != expected {
         assert!(Instant::now() < deadline, "never {expected}");
