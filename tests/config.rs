@@ -300,6 +300,42 @@ fn callers_are_asked_for_certificates_where_there_is_a_file_of_authorities() {
 }
 
 #[test]
+fn what_an_identity_is_told_by_is_never_captured() {
+    let directory = Directory::new();
+    let (cert, key) = certificate();
+    directory.write("c.pem", &cert);
+    directory.write("ca.pem", &authority("a", 2000, 2100));
+    directory.write("k.pem", &key);
+    let faults = |identity: &str| {
+        let more = format!(
+            "tls: {{certificates: [{{certFile: c.pem, keyFile: k.pem}}], clientCAFile: ca.pem}}, \
+             {identity} span: {{capture: {{requestHeaders: [x-auth-user, X_Auth.Team, \
+             x-auth-more-scopes, x-auth], responseHeaders: [X-Auth-Id]}}}}, upstream:"
+        );
+        let text = MINIMAL
+            .replace("upstream:", &more)
+            .replace("http:", "https:");
+        let checked = check(directory.0.join("f.yaml"), text);
+        let faults = checked.map_or_else(|f| f.iter().cloned().collect(), |_| Vec::new());
+        let told = |fault: config::Fault| format!("{}: {}", fault.path, fault.message);
+        faults.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let identity = "identity: {requestHeader: {username: X-Auth-User, uid: X-Auth-Id, \
+                    group: X-Auth-Team, extraPrefix: X-Auth-More-, \
+                    tls: {certFile: c.pem, keyFile: k.pem}}},";
+    let capture = "listeners[0].span.capture";
+    let why = "is never captured: it says who asks, by identity.requestHeader";
+    let expected = [
+        format!("{capture}.requestHeaders[0]: x-auth-user {why}"),
+        format!("{capture}.requestHeaders[1]: x_auth.team {why}"),
+        format!("{capture}.requestHeaders[2]: x-auth-more-scopes {why}"),
+        format!("{capture}.responseHeaders[0]: x-auth-id {why}"),
+    ];
+    assert_eq!(faults(identity), expected);
+    assert_eq!(faults(""), [""; 0], "without an identity they say nothing");
+}
+
+#[test]
 fn who_may_issue_no_certificates_is_no_authority_and_one_whose_time_is_over_is_told_of() {
     let directory = Directory::new();
     let (cert, key) = certificate();
@@ -366,6 +402,7 @@ fn the_effective_configuration_means_the_same_again() {
   tls: {minVersion: \"1.3\", certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: ca.pem, clientAuth: require}
   trust:
     default: ids
+    alsoContext: [X-Correlation-Id, request.id]
     rules:
     - {from: {cidrs: [fd00::/8], clientCert: {commonNames: [a], groups: ['b:*'], dnsSANs: ['*.c'], uriSANs: [d://e]}}, as: full}
     - {from: {unixPeer: {uids: [0, 7], gids: [8]}}, as: drop}

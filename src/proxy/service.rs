@@ -111,7 +111,7 @@ fn begin(
     };
     // A caller of HTTP/2 hears the upstream's word itself.
     let waits = !connection.http2 && expects(&parts);
-    let (body, gate) = outgoing(body, waits, &mut exchange);
+    let (body, gate) = outgoing(body, &listener, waits, &mut exchange);
     let route = Route {
         patience: upstream.settings().response_header_timeout,
         upstream,
@@ -221,8 +221,13 @@ fn expects(head: &Parts) -> bool {
 }
 
 /// The body as it leaves, and the gate it waits at if the caller `waits` for a word.
-fn outgoing(body: Incoming, waits: bool, exchange: &mut Exchange) -> (RequestBody, Option<Gate>) {
-    let mut body = RequestBody::relay(body);
+fn outgoing(
+    body: Incoming,
+    listener: &Rc<Listener>,
+    waits: bool,
+    exchange: &mut Exchange,
+) -> (RequestBody, Option<Gate>) {
+    let mut body = RequestBody::relay(body, Rc::clone(listener));
     if let Some(counter) = exchange.leaves() {
         body.count(counter);
     }
