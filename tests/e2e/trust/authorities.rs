@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{IsCa, KeyUsagePurpose};
 
-use super::change::{past, until_judged};
+use super::change::{trusted_until, until_judged};
 use super::{Dialer, RULES, Rig, ask, holder, trust_of, until};
 use crate::caller::{Speaks, block_on};
 use crate::component::Component;
@@ -45,19 +45,7 @@ fn nobody_is_trusted_by_an_authority_that_has_expired_until_it_is_renewed() {
 fn an_authority_that_expires_is_trusted_no_longer_on_open_connections() {
     let end = SystemTime::now() + Duration::from_secs(6);
     let rig = Rig::of(Authority::of(until(Authority::params(), end)), "", RULES);
-    let monitor = rig.monitor();
-    block_on(async {
-        let mut callers = Vec::new();
-        for speaks in Speaks::BOTH {
-            let mut caller = rig.dialer(Some(&monitor)).connect(rig.at(), speaks).await;
-            assert_eq!(trust_of(&rig.arrives(&mut caller).await), "full");
-            callers.push(caller);
-        }
-        past(end).await;
-        for caller in &mut callers {
-            assert_eq!(trust_of(&rig.arrives(caller).await), "drop");
-        }
-    });
+    trusted_until(&rig, &rig.monitor(), end);
 }
 
 #[test]

@@ -7,9 +7,9 @@ use rustls::HandshakeKind;
 use super::{Dialer, RULES, Rig, V1_2, V1_3, holder, trust_of, until};
 use crate::caller::{Caller, Speaks, block_on};
 use crate::component::PATIENCE;
-use crate::files::Authority;
+use crate::files::{Authority, Issued};
 
-pub async fn past(end: SystemTime) {
+async fn past(end: SystemTime) {
     let left = end.duration_since(SystemTime::now()).unwrap_or_default();
     tokio::time::sleep(left + Duration::from_secs(1)).await;
 }
@@ -21,10 +21,15 @@ fn a_certificate_that_expires_is_trusted_no_longer_on_the_same_connection() {
     let short = rig
         .clients
         .sign(until(holder("a", "system:monitoring"), end));
+    trusted_until(&rig, &short, end);
+}
+
+/// On connections that were open before, too.
+pub fn trusted_until(rig: &Rig, identity: &Issued, end: SystemTime) {
     block_on(async {
         let mut callers = Vec::new();
         for speaks in Speaks::BOTH {
-            let mut caller = rig.dialer(Some(&short)).connect(rig.at(), speaks).await;
+            let mut caller = rig.dialer(Some(identity)).connect(rig.at(), speaks).await;
             assert_eq!(trust_of(&rig.arrives(&mut caller).await), "full");
             callers.push(caller);
         }

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use rcgen::{IsCa, KeyUsagePurpose};
 
 use super::super::pki::{Pki, user};
-use super::super::{DEVELOPER, Rig, bearer, username, whoami};
-use super::verdicts::unauthorized;
-use super::{REQUEST_HEADER, certificate_of};
-use crate::caller::{Caller, Speaks, block_on, block_on_for};
+use super::super::{Rig, username, whoami};
+use super::REQUEST_HEADER;
+use super::verdicts::{alice_until, nobody_but_by_token};
+use crate::caller::{Speaks, block_on};
 use crate::files::Authority;
 use crate::trust::until;
 
@@ -18,14 +18,6 @@ fn rig_until(end: SystemTime) -> Rig {
     pki.clients = Authority::of(until(Authority::params(), end));
     pki.directory.file("clients-ca.pem", pki.clients.pem());
     Rig::of(pki, "", REQUEST_HEADER)
-}
-
-/// 401 without another credential, and with one that is right its own user, on no proxy's word.
-async fn nobody_but_by_token(caller: &mut Caller) {
-    unauthorized(caller, &[]).await;
-    let seen = whoami(caller, &[("authorization", &bearer())]).await;
-    assert_eq!(username(&seen), DEVELOPER);
-    assert_eq!(certificate_of(&seen), None);
 }
 
 #[test]
@@ -45,19 +37,7 @@ fn an_authority_that_expires_ends_identities_on_open_connections() {
     let end = SystemTime::now() + Duration::from_secs(6);
     let rig = rig_until(end);
     let alice = rig.pki.user("alice", &["dev"]);
-    block_on_for(Duration::from_secs(40), async {
-        let mut callers = Vec::new();
-        for speaks in Speaks::BOTH {
-            let mut caller = rig.caller(Some(&alice), speaks).await;
-            assert_eq!(username(&whoami(&mut caller, &[]).await), "alice");
-            callers.push(caller);
-        }
-        let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-        tokio::time::sleep(left + Duration::from_secs(1)).await;
-        for caller in &mut callers {
-            nobody_but_by_token(caller).await;
-        }
-    });
+    alice_until(&rig, &alice, end);
 }
 
 #[test]
