@@ -99,8 +99,22 @@ enum Source {
 impl RequestBody {
     /// Relays what the caller sends, but for context and identity in its trailers: a server that
     /// merges those into the fields would read a second one beside ours, whoever is trusted.
-    pub const fn relay(inner: Incoming, listener: Rc<Listener>) -> Self {
+    const fn relay(inner: Incoming, listener: Rc<Listener>) -> Self {
         Self::of(Source::Caller(inner, listener))
+    }
+
+    /// What the caller sends, counted, and the gate it waits at if the caller `waits` for a word.
+    pub fn leaving(
+        inner: Incoming,
+        listener: &Rc<Listener>,
+        waits: bool,
+        exchange: &mut Exchange,
+    ) -> (Self, Option<Gate>) {
+        let mut body = Self::relay(inner, Rc::clone(listener));
+        body.count = exchange.leaves();
+        let gate = (waits && !body.is_end_stream()).then(Gate::default);
+        body.hold = gate.clone().map(Hold::new);
+        (body, gate)
     }
 
     /// A body that was begun before, from its beginning.
@@ -122,21 +136,11 @@ impl RequestBody {
         Self::of(Source::Empty)
     }
 
-    /// Holds the body back until the gate opens.
-    pub fn hold(&mut self, gate: Gate) {
-        self.hold = Some(Hold::new(gate));
-    }
-
     /// Resolves (with an error) when the body has been sent, or will never be.
     pub fn left(&mut self) -> oneshot::Receiver<()> {
         let (leaving, left) = oneshot::channel();
         self.leaving = (!self.is_end_stream()).then_some(leaving);
         left
-    }
-
-    /// Counts the bytes relayed.
-    pub fn count(&mut self, count: Rc<Uploaded>) {
-        self.count = Some(count);
     }
 }
 
