@@ -6,6 +6,7 @@
 //! comes out, and [`tls_client`] the same encryption towards upstreams.
 
 pub mod accept;
+pub mod authority;
 pub mod bind;
 pub mod client_auth;
 pub mod handshake;

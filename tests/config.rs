@@ -76,6 +76,20 @@ fn certificate() -> (String, String) {
     (issued.cert.pem(), issued.signing_key.serialize_pem())
 }
 
+/// The certificate of an authority of that name, valid in these years of the calendar.
+fn authority(name: &str, first: i32, last: i32) -> String {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(first, 1, 1);
+    params.not_after = rcgen::date_time_ymd(last, 12, 31);
+    let key = rcgen::KeyPair::generate().unwrap();
+    params.self_signed(&key).unwrap().pem()
+}
+
 #[test]
 fn every_broken_file_gets_every_fault_and_no_other() {
     for (name, expected) in broken::BROKEN {
@@ -212,7 +226,6 @@ fn every_ready_made_file_is_valid_where_its_files_exist() {
         ("webhook.key", true),
         ("webhook-client.crt", false),
         ("webhook-client.key", true),
-        ("pki/ca.crt", false),
         ("pki/apiserver.crt", false),
         ("pki/apiserver.key", true),
         ("pki/front-proxy-client.crt", false),
@@ -224,6 +237,7 @@ fn every_ready_made_file_is_valid_where_its_files_exist() {
     ] {
         directory.write(name, if is_key { &key } else { &cert });
     }
+    directory.write("pki/ca.crt", &authority("kubernetes", 2000, 2100));
     let mut count = 0;
     for entry in fs::read_dir("config").unwrap() {
         let path = entry.unwrap().path();
@@ -244,7 +258,8 @@ fn callers_are_asked_for_certificates_where_there_is_a_file_of_authorities() {
     use listen::settings::ClientAuth;
     let directory = Directory::new();
     let (cert, key) = certificate();
-    let ca_file = directory.write("c.pem", &cert);
+    directory.write("c.pem", &cert);
+    let ca_file = directory.write("ca.pem", &authority("a", 2000, 2100));
     directory.write("k.pem", &key);
     let auth = |keys: &str| {
         let tls = format!("tls: {{certificates: [{{certFile: c.pem, keyFile: k.pem}}]{keys}}}");
@@ -262,25 +277,109 @@ fn callers_are_asked_for_certificates_where_there_is_a_file_of_authorities() {
     for (keys, expected, why) in [
         ("", ClientAuth::None, "nothing is said"),
         (", clientAuth: none", ClientAuth::None, "the default"),
-        (", clientCAFile: c.pem", request.clone(), "the file alone"),
+        (", clientCAFile: ca.pem", request.clone(), "the file alone"),
         (
-            ", clientCAFile: c.pem, clientAuth: request",
+            ", clientCAFile: ca.pem, clientAuth: request",
             request,
             "both",
         ),
         (
-            ", clientCAFile: c.pem, clientAuth: require",
+            ", clientCAFile: ca.pem, clientAuth: require",
             require,
             "required",
         ),
         (
-            ", clientCAFile: c.pem, clientAuth: none",
+            ", clientCAFile: ca.pem, clientAuth: none",
             ClientAuth::None,
             "switched off",
         ),
     ] {
-        assert_eq!(auth(keys), (expected, true), "{why}");
+        let read = keys.contains("ca.pem");
+        assert_eq!(auth(keys), (expected, read), "{why}");
     }
+}
+
+#[test]
+fn what_an_identity_is_told_by_is_never_captured() {
+    let directory = Directory::new();
+    let (cert, key) = certificate();
+    directory.write("c.pem", &cert);
+    directory.write("ca.pem", &authority("a", 2000, 2100));
+    directory.write("k.pem", &key);
+    let faults = |identity: &str| {
+        let more = format!(
+            "tls: {{certificates: [{{certFile: c.pem, keyFile: k.pem}}], clientCAFile: ca.pem}}, \
+             {identity} span: {{capture: {{requestHeaders: [x-auth-user, X_Auth.Team, \
+             x-auth-more-scopes, x-auth], responseHeaders: [X-Auth-Id]}}}}, upstream:"
+        );
+        let text = MINIMAL
+            .replace("upstream:", &more)
+            .replace("http:", "https:");
+        let checked = check(directory.0.join("f.yaml"), text);
+        let faults = checked.map_or_else(|f| f.iter().cloned().collect(), |_| Vec::new());
+        let told = |fault: config::Fault| format!("{}: {}", fault.path, fault.message);
+        faults.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let identity = "identity: {requestHeader: {username: X-Auth-User, uid: X-Auth-Id, \
+                    group: X-Auth-Team, extraPrefix: X-Auth-More-, \
+                    tls: {certFile: c.pem, keyFile: k.pem}}},";
+    let capture = "listeners[0].span.capture";
+    let why = "is never captured: it says who asks, by identity.requestHeader";
+    let expected = [
+        format!("{capture}.requestHeaders[0]: x-auth-user {why}"),
+        format!("{capture}.requestHeaders[1]: x_auth.team {why}"),
+        format!("{capture}.requestHeaders[2]: x-auth-more-scopes {why}"),
+        format!("{capture}.responseHeaders[0]: x-auth-id {why}"),
+    ];
+    assert_eq!(faults(identity), expected);
+    assert_eq!(faults(""), [""; 0], "without an identity they say nothing");
+}
+
+#[test]
+fn who_may_issue_no_certificates_is_no_authority_and_one_whose_time_is_over_is_told_of() {
+    let directory = Directory::new();
+    let (cert, key) = certificate();
+    directory.write("c.pem", &cert);
+    directory.write("k.pem", &key);
+    let checked = |authorities: &str| {
+        let file = directory.write("ca.pem", authorities);
+        let tls = "tls: {certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: ca.pem}";
+        let text = MINIMAL.replace("upstream:", &format!("{tls}, upstream:"));
+        (check(directory.0.join("f.yaml"), text), file)
+    };
+    let now = authority("now", 2000, 2100);
+    let (past, future) = (
+        authority("past", 2000, 2001),
+        authority("future", 2100, 2101),
+    );
+
+    let (loaded, file) = checked(&[&*past, &now, &future].concat());
+    let file = file.display();
+    let field = "listeners[0].tls.clientCAFile";
+    let expected = [
+        format!(
+            "{field}: {file}: certificate 1 (\"CN=past\") expired on \
+             Mon, 31 Dec 2001 00:00:00 GMT: nobody is known by it"
+        ),
+        format!(
+            "{field}: {file}: certificate 3 (\"CN=future\") isn't valid before \
+             Fri, 01 Jan 2100 00:00:00 GMT: nobody is known by it"
+        ),
+    ];
+    assert_eq!(loaded.unwrap().warnings, expected);
+
+    let (refused, file) = checked(&[&*cert, &past, &now, &cert].concat());
+    let faults = refused.unwrap_err();
+    let found: Vec<_> = faults.iter().map(|f| (&*f.path, &*f.message)).collect();
+    let message = |position| {
+        format!(
+            "{}: expected certificates of authorities in PEM; certificate {position} \
+             (\"CN=rcgen self signed cert\") is no authority's: no basic constraints say CA:TRUE",
+            file.display()
+        )
+    };
+    let [first, last] = [message(1), message(4)];
+    assert_eq!(found, [(field, &*first), (field, &*last)]);
 }
 
 #[test]
@@ -288,6 +387,7 @@ fn the_effective_configuration_means_the_same_again() {
     let directory = Directory::new();
     let (cert, key) = certificate();
     directory.write("c.pem", &cert);
+    directory.write("ca.pem", &authority("a", 2000, 2100));
     directory.write("k.pem", &key);
     directory.write("fleet.key", "000102030405060708090a0b0c0d0e0f\n");
     let api = r#"{"openapi": "3.0.0", "paths": {"/c/{d}": {"get": {}}}}"#;
@@ -299,9 +399,10 @@ fn the_effective_configuration_means_the_same_again() {
   direction: egress
   protocol: http2
   proxyProtocol: {from: [10.0.0.0/8]}
-  tls: {minVersion: \"1.3\", certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: c.pem, clientAuth: require}
+  tls: {minVersion: \"1.3\", certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: ca.pem, clientAuth: require}
   trust:
     default: ids
+    alsoContext: [X-Correlation-Id, request.id]
     rules:
     - {from: {cidrs: [fd00::/8], clientCert: {commonNames: [a], groups: ['b:*'], dnsSANs: ['*.c'], uriSANs: [d://e]}}, as: full}
     - {from: {unixPeer: {uids: [0, 7], gids: [8]}}, as: drop}
@@ -329,12 +430,12 @@ fn the_effective_configuration_means_the_same_again() {
   orphans: pass
 - name: told
   bind: 127.0.0.1:8443
-  tls: {certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: c.pem}
+  tls: {certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: ca.pem}
   identity: {requestHeader: {username: X-User, uid: X-Uid, group: X-Group, extraPrefix: X-More-, tls: {certFile: c.pem, keyFile: k.pem}}}
   upstream: {endpoints: [\"https://a\", \"https://b:2\"]}
 - name: mapped
   bind: 127.0.0.1:8444
-  tls: {certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: c.pem}
+  tls: {certificates: [{certFile: c.pem, keyFile: k.pem}], clientCAFile: ca.pem}
   identity: {reoriginate: [{from: {clientCert: {commonNames: [a]}}, tls: {certFile: c.pem, keyFile: k.pem}}]}
   upstream: {url: \"https://a\"}
 service: {name: s, attributes: {a: b}}

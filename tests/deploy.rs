@@ -265,9 +265,13 @@ fn every_process_of_a_node_answers_at_a_port_of_its_own() {
 #[test]
 fn the_configurations_pass_the_check_where_their_files_are() {
     let directory = Directory::new();
-    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("keys");
-    let cert = directory.write("cert.pem", &issued.cert.pem());
-    let key = directory.write("key.pem", &issued.signing_key.serialize_pem());
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::default();
+    // Among the files are those of authorities.
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issued = params.self_signed(&key).expect("a certificate");
+    let cert = directory.write("cert.pem", &issued.pem());
+    let key = directory.write("key.pem", &key.serialize_pem());
     for front in PODS.iter().chain(&UNITS) {
         let (mut written, configuration) = configuration(front);
         let mut named = BTreeSet::new();

@@ -1,33 +1,79 @@
 //! Files a configuration refers to: they exist, can be read and hold what they should.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 use super::reader::Field;
+use crate::listen::authority::{Authority, Validity};
 
 /// Longest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// A file with at least one certificate in PEM.
 pub(super) fn certificates(field: &Field<'_>) -> Option<PathBuf> {
-    let (path, contents) = read(field)?;
-    let mut count = 0;
-    for certificate in CertificateDer::pem_slice_iter(&contents) {
-        if certificate.is_err() {
-            return complain(
-                field,
-                &path,
-                "expected certificates in PEM; a section is malformed",
-            );
+    read_certificates(field).map(|(path, _)| path)
+}
+
+/// A file of those who may issue certificates to callers. One whose time is over, or hasn't come,
+/// may stand there while authorities are replaced.
+pub(super) fn authorities(field: &Field<'_>) -> Option<PathBuf> {
+    let (path, certificates) = read_certificates(field)?;
+    let now = UnixTime::now();
+    let mut all_are = true;
+    for (index, certificate) in certificates.iter().enumerate() {
+        let number = index + 1;
+        match Authority::parse(certificate) {
+            Ok(authority) => {
+                if let Some(why) = idle(authority.validity, now) {
+                    let (path, subject) = (path.display(), &authority.subject);
+                    field.report().warn(format!(
+                        "{}: {path}: certificate {number} ({subject:?}) {why}: nobody is known by it",
+                        field.path()
+                    ));
+                }
+            }
+            Err(error) => {
+                all_are = false;
+                let problem = format!(
+                    "expected certificates of authorities in PEM; certificate {number} {error}"
+                );
+                complain::<()>(field, &path, &problem);
+            }
         }
-        count += 1;
     }
-    if count == 0 {
-        return complain(field, &path, "expected certificates in PEM; found none");
+    all_are.then_some(path)
+}
+
+/// Why an authority's certificate vouches for nobody now.
+fn idle(validity: Validity, now: UnixTime) -> Option<String> {
+    let date =
+        |seconds| httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    match validity.check(now) {
+        Ok(()) => None,
+        Err(webpki::Error::CertNotValidYet { .. }) => {
+            Some(format!("isn't valid before {}", date(validity.not_before)))
+        }
+        Err(_) => Some(format!("expired on {}", date(validity.not_after))),
     }
-    Some(path)
+}
+
+fn read_certificates(field: &Field<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+    let (path, contents) = read(field)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&contents).collect();
+    match found {
+        Ok(found) if found.is_empty() => {
+            complain(field, &path, "expected certificates in PEM; found none")
+        }
+        Ok(found) => Some((path, found)),
+        Err(_) => complain(
+            field,
+            &path,
+            "expected certificates in PEM; a section is malformed",
+        ),
+    }
 }
 
 /// A file with a private key in PEM.

@@ -1,5 +1,5 @@
-//! What a client certificate says of its holder: names (RFC 5280, sections 4.1.2.6 and 4.2.1.6)
-//! and the time it is valid (section 4.1.2.5). Whether any of it is true isn't asked here.
+//! What a client certificate says of its holder: names (RFC 5280, sections 4.1.2.6 and 4.2.1.6).
+//! Whether any of it is true isn't asked here.
 
 use x509_cert::Certificate;
 use x509_cert::attr::AttributeTypeAndValue;
@@ -38,15 +38,6 @@ pub struct Subject {
     pub groups: Box<[Box<str>]>,
     /// The user id attribute (RFC 4519, section 2.39).
     pub uid: Option<Box<str>>,
-}
-
-/// When a certificate is valid, in seconds since the Unix epoch; both ends belong to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// The first second.
-    pub not_before: u64,
-    /// The last second.
-    pub not_after: u64,
 }
 
 impl Names {
@@ -94,18 +85,6 @@ impl Subject {
             common_name,
             groups,
             uid,
-        })
-    }
-}
-
-impl Validity {
-    /// Reads a DER certificate; `None` if it is none.
-    pub fn parse(der: &[u8]) -> Option<Self> {
-        let certificate = Certificate::from_der(der).ok()?;
-        let validity = certificate.tbs_certificate().validity();
-        Some(Self {
-            not_before: validity.not_before.to_unix_duration().as_secs(),
-            not_after: validity.not_after.to_unix_duration().as_secs(),
         })
     }
 }

@@ -135,7 +135,7 @@ const fn buckets() -> [Bucket; 32] {
 /// decision) in a format of the list.
 ///
 /// `x-request-id` and `request-id` don't count: they identify requests for people, too. Whoever
-/// wants them gone configures them, see [`Stripper`].
+/// wants them gone lists them in `trust.alsoContext`, see [`Stripper`].
 #[inline]
 pub fn is_context(name: &str) -> bool {
     family(name).is_some()
@@ -202,29 +202,35 @@ impl Iterator for Normalised<'_> {
 /// [`is_context`] with further names that the configuration counts as trace context.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stripper {
-    extra: Box<[Box<[u8]>]>,
+    extra: Box<[Box<str>]>,
 }
 
 impl Stripper {
     /// Further names, written in any case and with any separators. Empty ones are ignored.
     pub fn new<'a>(extra: impl IntoIterator<Item = &'a str>) -> Self {
-        let normal = |name: &'a str| Normalised(name.as_bytes()).collect::<Box<[u8]>>();
+        let named = |name: &&str| Normalised(name.as_bytes()).next().is_some();
+        let extra = extra.into_iter().filter(named);
         Self {
-            extra: extra
-                .into_iter()
-                .map(normal)
-                .filter(|name| !name.is_empty())
-                .collect(),
+            extra: extra.map(Box::from).collect(),
         }
+    }
+
+    /// The further names, as they were given.
+    pub fn extra(&self) -> &[Box<str>] {
+        &self.extra
     }
 
     /// Whether a field of this name is trace context.
     #[inline]
     pub fn is_context(&self, name: &str) -> bool {
-        is_context(name)
-            || self.extra.iter().any(|extra| {
-                extra.len() <= name.len() && Normalised(name.as_bytes()).eq(extra.iter().copied())
-            })
+        is_context(name) || self.is_extra(name)
+    }
+
+    /// Whether it is one of the further names, however it is spelt.
+    #[inline]
+    pub fn is_extra(&self, name: &str) -> bool {
+        let mut extra = self.extra.iter();
+        extra.any(|extra| Normalised(name.as_bytes()).eq(Normalised(extra.as_bytes())))
     }
 }
 
@@ -405,6 +411,8 @@ mod tests {
         assert!(!stripper.is_context("x-request"));
         assert!(!stripper.is_context(""));
         assert!(!Stripper::default().is_context("x-request-id"));
+        assert_eq!(stripper.extra(), ["X-Request-ID".into()]);
+        assert!(stripper.is_extra("x.request.id") && !stripper.is_extra("traceparent"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 
+use super::authority::Authority;
 use super::settings::CertificateFiles;
 
 /// TLS that can't be set up: which file, what was expected there, what was found.
@@ -116,13 +117,37 @@ pub(super) fn certified_key(
 /// Loads trust anchors; every certificate of the file must be usable.
 pub(super) fn trust_anchors(file: &Path) -> Result<RootCertStore, TlsError> {
     const ANCHORS: &str = "trusted certificates in PEM";
+    anchors(file, ANCHORS, certificates(file, ANCHORS)?)
+}
+
+fn anchors(
+    file: &Path,
+    expected: &'static str,
+    certificates: Vec<CertificateDer<'static>>,
+) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file, ANCHORS)? {
+    for certificate in certificates {
         roots
             .add(certificate)
-            .map_err(|error| unusable(file, ANCHORS, &error))?;
+            .map_err(|error| unusable(file, expected, &error))?;
     }
     Ok(roots)
+}
+
+/// Loads who may issue certificates to callers, and what binds each of them, in one order.
+pub(super) fn authorities(file: &Path) -> Result<(RootCertStore, Vec<Authority>), TlsError> {
+    const AUTHORITIES: &str = "certificates of authorities in PEM";
+    let certificates = certificates(file, AUTHORITIES)?;
+    let mut bounds = Vec::with_capacity(certificates.len());
+    for (index, certificate) in certificates.iter().enumerate() {
+        let authority = Authority::parse(certificate).map_err(|error| TlsError::File {
+            file: file.to_owned(),
+            expected: AUTHORITIES,
+            found: format!("that certificate {} {error}", index + 1),
+        })?;
+        bounds.push(authority);
+    }
+    Ok((anchors(file, AUTHORITIES, certificates)?, bounds))
 }
 
 /// Every certificate of a file; at least one.

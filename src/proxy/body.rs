@@ -24,6 +24,7 @@ use super::exchange::Exchange;
 use super::exchange::open::Uploaded;
 use super::gate::{Gate, Word};
 use super::http2::frames::Frames;
+use super::listener::Listener;
 use super::refuse;
 use super::trace::{self, Traced};
 use super::trailers;
@@ -90,15 +91,31 @@ pub struct RequestBody {
 }
 
 enum Source {
-    Caller(Incoming),
+    /// Relayed as the listener's settings say that were in force when the request came.
+    Caller(Incoming, Rc<Listener>),
     Tape(Playback),
+    Empty,
 }
 
 impl RequestBody {
-    /// Relays what the caller sends, but for context in its trailers: a server that merges
-    /// those into the fields would read a second one beside ours, whoever is trusted.
-    pub const fn relay(inner: Incoming) -> Self {
-        Self::of(Source::Caller(inner))
+    /// Relays what the caller sends, but for context and identity in its trailers: a server that
+    /// merges those into the fields would read a second one beside ours, whoever is trusted.
+    const fn relay(inner: Incoming, listener: Rc<Listener>) -> Self {
+        Self::of(Source::Caller(inner, listener))
+    }
+
+    /// What the caller sends, counted, and the gate it waits at if the caller `waits` for a word.
+    pub fn leaving(
+        inner: Incoming,
+        listener: &Rc<Listener>,
+        waits: bool,
+        exchange: &mut Exchange,
+    ) -> (Self, Option<Gate>) {
+        let mut body = Self::relay(inner, Rc::clone(listener));
+        body.count = exchange.leaves();
+        let gate = (waits && !body.is_end_stream()).then(Gate::default);
+        body.hold = gate.clone().map(Hold::new);
+        (body, gate)
     }
 
     /// A body that was begun before, from its beginning.
@@ -117,12 +134,7 @@ impl RequestBody {
 
     /// No body.
     pub const fn empty() -> Self {
-        Self::relay(Incoming::Empty)
-    }
-
-    /// Holds the body back until the gate opens.
-    pub fn hold(&mut self, gate: Gate) {
-        self.hold = Some(Hold::new(gate));
+        Self::of(Source::Empty)
     }
 
     /// Resolves (with an error) when the body has been sent, or will never be.
@@ -130,11 +142,6 @@ impl RequestBody {
         let (leaving, left) = oneshot::channel();
         self.leaving = (!self.is_end_stream()).then_some(leaving);
         left
-    }
-
-    /// Counts the bytes relayed.
-    pub fn count(&mut self, count: Rc<Uploaded>) {
-        self.count = Some(count);
     }
 }
 
@@ -156,14 +163,15 @@ impl Body for RequestBody {
         }
         let frame = match &mut this.inner {
             Source::Tape(tape) => ready!(tape.poll_frame(cx)),
-            Source::Caller(caller) => {
+            Source::Caller(caller, listener) => {
                 let frame = ready!(Pin::new(&mut *caller).poll_frame(cx));
                 let mut frame = checked(frame, caller, Reason::CANCEL);
                 if let Some(Ok(frame)) = &mut frame {
-                    relayed(frame, this.count.as_deref());
+                    relayed(frame, this.count.as_deref(), listener);
                 }
                 frame
             }
+            Source::Empty => None,
         };
         if this.is_end_stream() || !matches!(frame, Some(Ok(_))) {
             this.leaving = None;
@@ -173,26 +181,28 @@ impl Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.inner {
-            Source::Caller(caller) => caller.is_end_stream(),
+            Source::Caller(caller, _) => caller.is_end_stream(),
             Source::Tape(tape) => tape.is_end_stream(),
+            Source::Empty => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Source::Caller(caller) => caller.size_hint(),
+            Source::Caller(caller, _) => caller.size_hint(),
             Source::Tape(tape) => tape.size_hint(),
+            Source::Empty => SizeHint::with_exact(0),
         }
     }
 }
 
 /// What is done to a frame of a caller's before it goes on.
-fn relayed(frame: &mut Frame<Bytes>, count: Option<&Uploaded>) {
+fn relayed(frame: &mut Frame<Bytes>, count: Option<&Uploaded>, listener: &Listener) {
     if let (Some(count), Some(data)) = (count, frame.data_ref()) {
         count.took(data);
     }
     if let Some(late) = frame.trailers_mut() {
-        trailers::strip_request(late);
+        trailers::strip_request(late, &listener.settings);
     }
 }
 

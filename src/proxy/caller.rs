@@ -12,9 +12,10 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::listener::Listener;
 use crate::context::callers::{self, UnixPeer};
-use crate::context::certificate::{Names, Validity};
+use crate::context::certificate::Names;
 use crate::context::hex;
 use crate::context::trust::Verdict;
+use crate::listen::authority::Validity;
 use crate::listen::client_auth::Authorities;
 use crate::listen::handshake::Established;
 use crate::span::record::Fault;
@@ -205,9 +206,10 @@ impl Presented {
         if let Err(error) = &verified {
             tracing::debug!(%error, "a client certificate doesn't verify");
         }
-        // Between two turns time changes nothing.
-        let past = turns.iter().filter(|turn| **turn <= now);
-        let to_come = turns.iter().filter(|turn| **turn > now);
+        // Between two turns, the authorities' included, time changes nothing.
+        let all = || turns.iter().chain(authorities.turns());
+        let past = all().filter(|turn| **turn <= now);
+        let to_come = all().filter(|turn| **turn > now);
         Judged {
             by: Arc::clone(authorities),
             from: past.max().copied().unwrap_or(0),
@@ -219,10 +221,7 @@ impl Presented {
 
 fn turns(chain: &[CertificateDer<'_>]) -> Option<Box<[u64]>> {
     let validities: Option<Vec<Validity>> = chain.iter().map(|c| Validity::parse(c)).collect();
-    let turns = validities?
-        .into_iter()
-        .flat_map(|v| [v.not_before, v.not_after.saturating_add(1)])
-        .collect();
+    let turns = validities?.into_iter().flat_map(Validity::turns).collect();
     Some(turns)
 }
 

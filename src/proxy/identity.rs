@@ -13,7 +13,6 @@ use super::listener::Listener;
 use super::pipeline::Wanted;
 use super::settings::{Identity, RequestHeader};
 use crate::context::certificate::Subject;
-use crate::context::untrusted;
 use crate::span::record::Fault;
 
 /// Beginning of the subprotocol that carries a bearer token.
@@ -68,11 +67,7 @@ pub fn establish(
 /// Nobody but this proxy says who asks: every name is removed that a server could take for one of
 /// the identity's, however it is spelt.
 fn strip(identity: &Identity, headers: &mut impl Head) {
-    headers.remove_if(|name| {
-        identity
-            .names()
-            .any(|own| untrusted::starts_folded(name, own))
-    });
+    headers.remove_if(|name| identity.claims(name));
 }
 
 /// The fields that say who it is; `None` if a field can't carry a name as it is.

@@ -111,7 +111,7 @@ fn begin(
     };
     // A caller of HTTP/2 hears the upstream's word itself.
     let waits = !connection.http2 && expects(&parts);
-    let (body, gate) = outgoing(body, waits, &mut exchange);
+    let (body, gate) = RequestBody::leaving(body, &listener, waits, &mut exchange);
     let route = Route {
         patience: upstream.settings().response_header_timeout,
         upstream,
@@ -218,19 +218,6 @@ fn expects(head: &Parts) -> bool {
     head.headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// The body as it leaves, and the gate it waits at if the caller `waits` for a word.
-fn outgoing(body: Incoming, waits: bool, exchange: &mut Exchange) -> (RequestBody, Option<Gate>) {
-    let mut body = RequestBody::relay(body);
-    if let Some(counter) = exchange.leaves() {
-        body.count(counter);
-    }
-    let gate = (waits && !body.is_end_stream()).then(Gate::default);
-    if let Some(gate) = &gate {
-        body.hold(gate.clone());
-    }
-    (body, gate)
 }
 
 /// What an answer is relayed with.

@@ -10,6 +10,7 @@ use super::destination::Destination;
 use crate::context::callers::Callers;
 use crate::context::propagation::Propagation;
 use crate::context::trust;
+use crate::context::untrusted::{self, Stripper};
 use crate::listen::settings::{CertificateFiles, Limits, Protocol};
 use crate::span::capture::Capture;
 use crate::span::record::Direction;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub direction: Direction,
     /// What inbound context may do.
     pub trust: trust::Policy,
+    /// What is taken off where context is.
+    pub stripper: Stripper,
     /// What happens to `X-Forwarded-*`, `Forwarded` and `X-Real-Ip`.
     pub forwarded: Forwarded,
     /// Whether and how the upstream is told whom a certificate proved to ask.
@@ -129,8 +132,12 @@ impl Identity {
             .chain(many.iter().map(|one| &one.certificate))
     }
 
-    /// Beginnings of names no caller's field may have, folded.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    /// Whether a field of this name, however it is spelt, could say who asks: none of a caller's may.
+    pub fn claims(&self, name: &str) -> bool {
+        self.names().any(|own| untrusted::starts_folded(name, own))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
         let own = match self {
             Self::RequestHeader(fields) => &fields.folded[..],
             Self::Reoriginate(_) => &[],

@@ -29,7 +29,6 @@ use crate::context::ot::Ot;
 use crate::context::traceparent::TraceParent;
 use crate::context::tracestate::{Outgoing, TraceState};
 use crate::context::trust::Trust;
-use crate::context::untrusted;
 use crate::metrics::labels::Decision as Counted;
 use crate::sample::decision::{Decision, Parent, Reason};
 use crate::sample::rules::RequestView;
@@ -321,7 +320,8 @@ impl<H: Head> RequestView for View<'_, H> {
 
     fn header_any(&self, name: &HeaderName, accept: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         // Context that doesn't count can't pick a rule either.
-        let counts = self.trust == Trust::Full || !untrusted::is_context(name.as_str());
+        let stripper = &self.listener.settings.stripper;
+        let counts = self.trust == Trust::Full || !stripper.is_context(name.as_str());
         counts && self.headers.lines(name).any(accept)
     }
 

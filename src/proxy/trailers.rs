@@ -2,6 +2,7 @@
 
 use crate::context::untrusted;
 use crate::proxy::head::Head;
+use crate::proxy::settings::Settings;
 
 /// Fields that frame or route a message, or say who asks: of no use behind a body but to
 /// servers that merge trailers into the fields, and there of harm.
@@ -27,7 +28,7 @@ const FORBIDDEN: &[&str] = &[
     "upgrade",
 ];
 
-/// Beginnings of names that say who asks, folded as servers fold names.
+/// Beginnings of names that say who asks, folded as servers fold names; a listener may have others.
 const IDENTITY: &[&str] = &[
     "forwarded",
     "impersonate",
@@ -37,13 +38,15 @@ const IDENTITY: &[&str] = &[
 ];
 
 /// Takes off a request's trailers what its fields say, and context, whoever is trusted.
-pub fn strip_request(trailers: &mut impl Head) {
+pub fn strip_request(trailers: &mut impl Head, settings: &Settings) {
+    let identity = settings.identity.as_ref();
     trailers.remove_if(|name| {
-        untrusted::is_context(name)
+        settings.stripper.is_context(name)
             || FORBIDDEN.contains(&name)
             || IDENTITY
                 .iter()
                 .any(|start| untrusted::starts_folded(name, start))
+            || identity.is_some_and(|identity| identity.claims(name))
     });
 }
 

@@ -59,17 +59,29 @@ pub fn query(query: &str) -> String {
 }
 
 fn push_pair(out: &mut String, pair: &str) {
-    match pair.split_once('=') {
-        Some((key, value)) => {
-            out.push_str(key);
-            out.push('=');
-            let shown = value.is_empty() || (allowed(key) && harmless(value));
-            out.push_str(if shown { value } else { REDACTED });
-        }
-        // Without `=` it is a switch or a bare token: only known switches are shown.
-        None if pair.is_empty() || allowed(pair) => out.push_str(pair),
-        None => out.push_str(REDACTED),
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    if pair.is_empty() || (allowed(key) && harmless(value)) {
+        out.push_str(pair);
+    } else if is_padding(value) {
+        // No value: a switch that isn't known, or a bare token in Base64, whose padding looks like one.
+        out.push_str(REDACTED);
+    } else {
+        out.push_str(key);
+        out.push('=');
+        out.push_str(REDACTED);
     }
+}
+
+/// Whether nothing stands there but what Base64 may end in (RFC 4648, section 4), encoded or not.
+fn is_padding(value: &str) -> bool {
+    let mut rest = value;
+    while let Some(next) = ["=", "%3D", "%3d"]
+        .iter()
+        .find_map(|p| rest.strip_prefix(p))
+    {
+        rest = next;
+    }
+    rest.is_empty()
 }
 
 /// Compared as written: an encoded spelling of a key is not on the list, and so is redacted.
@@ -128,7 +140,21 @@ mod tests {
                 "the first equals sign ends the key",
             ),
             ("a=1;b=2", "a=REDACTED", "a semicolon separates nothing"),
-            ("a=", "a=", "nothing to hide"),
+            ("watch=&limit=", "watch=&limit=", "known, and nothing said"),
+            ("pretty", "pretty", "another switch"),
+            ("a=", "REDACTED", "a token that was padded, or a key"),
+            ("c2VjcmV0LXRva2Vu=", "REDACTED", "a bare token in Base64"),
+            ("c2VjcmV0LXRva2Vu==", "REDACTED", "with more padding"),
+            ("c2VjcmV0LXRva2Vu===", "REDACTED", "and too much"),
+            ("c2VjcmV0LXRva2Vu%3D%3d", "REDACTED", "encoded padding"),
+            ("c2VjcmV0LXRva2Vu=%3D", "REDACTED", "half encoded"),
+            (
+                "watch=1&c2VjcmV0==&limit=5",
+                "watch=1&REDACTED&limit=5",
+                "among others",
+            ),
+            ("watch==", "REDACTED", "no switch has padding"),
+            ("==", "REDACTED", "padding alone"),
             ("", "", "nothing at all"),
             ("&&", "&&", "empty pairs"),
             ("=secret", "=REDACTED", "a value without a key"),
@@ -155,6 +181,24 @@ mod tests {
             let out = query(&raw.join("&"));
             prop_assert!(out.len() <= MAX_TEXT);
             prop_assert!(!out.contains("S3CRET!"));
+        }
+
+        #[test]
+        fn no_bare_token_is_shown_however_it_is_padded(
+            pairs in proptest::collection::vec(
+                ("[A-Za-z0-9+/_.~-]{0,20}", "(=|%3D|%3d){0,4}", any::<bool>()),
+                1..10,
+            ),
+        ) {
+            let raw: Vec<_> = pairs
+                .iter()
+                .map(|(token, padding, switch)| match switch {
+                    true => format!("watch=true&{token}S3CRET{padding}"),
+                    false => format!("{token}S3CRET{padding}"),
+                })
+                .collect();
+            let out = query(&raw.join("&"));
+            prop_assert!(!out.contains("S3CRET"), "{}", out);
         }
     }
 }

@@ -9,6 +9,15 @@ pub const BROKEN: &[Broken] = &[
     ("admin-remote", &[
         (3, "admin.bind", "got \"0.0.0.0:9901\""),
     ]),
+    ("also-context", &[
+        (9, "listeners[0].trust.alsoContext[0]", "propagation.correlateBy lists it: the component would have none to copy"),
+        (10, "listeners[0].trust.alsoContext[1]", "expected a header name that means nothing else; got \"Content-Length\""),
+        (11, "listeners[0].trust.alsoContext[2]", "expected a header name that means nothing else; got \"traceparent\""),
+        (12, "listeners[0].trust.alsoContext[3]", "expected a header name that means nothing else; got \"authorization\""),
+        (13, "listeners[0].trust.alsoContext[4]", "expected a header name that means nothing else; got \"a b\""),
+        (15, "listeners[0].trust.alsoContext[6]", "this name stands here twice: case, -, _ and . don't count"),
+        (21, "listeners[1].trust.alsoContext", "expected at most 16 names"),
+    ]),
     ("anchors", &[
         (4, "", "anchors aren't allowed"),
         (8, "", "aliases aren't allowed; write the value out"),

@@ -359,6 +359,24 @@ fn randomness_and_threshold_are_shown_where_they_are_known() {
 }
 
 #[test]
+fn what_the_configuration_counts_as_context_is_stripped_where_trust_says_so() {
+    for (trust, stripped) in [("drop", true), ("ids", true), ("full", false)] {
+        let yaml = format!(
+            "tracing: {{export: {{protocol: none}}}}\nlisteners:\n- name: a\n  bind: 127.0.0.1:0\n  \
+             trust: {{default: {trust}, alsoContext: [x-request-id]}}\n  \
+             upstream: {{url: \"http://127.0.0.1:1\"}}\n"
+        );
+        let report = ask(&yaml, &[("x_request_id", "1"), ("x-checksum", "7")]);
+        let words = report.to_string();
+        assert_eq!(
+            words.contains("stripped  x_request_id\n"),
+            stripped,
+            "{words}"
+        );
+    }
+}
+
+#[test]
 fn a_certificate_is_judged_as_the_listener_would_now() {
     let directory = TempDir::new();
     let [known, other] = [(); 2].map(|()| Authority::new());

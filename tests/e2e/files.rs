@@ -61,9 +61,15 @@ pub struct Issued {
 impl Issued {
     /// As rustls takes it.
     pub fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let cert = CertificateDer::from_pem_slice(self.cert.as_bytes()).expect("a certificate");
+        let chain: Result<_, _> = CertificateDer::pem_slice_iter(self.cert.as_bytes()).collect();
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
-        (vec![cert], key)
+        (chain.expect("certificates"), key)
+    }
+
+    /// The same with the certificate of whoever issued it beside it.
+    pub fn with(mut self, issuer: &Authority) -> Self {
+        self.cert.push_str(&issuer.pem());
+        self
     }
 
     /// Writes both next to each other; returns their paths, the certificate's first.
@@ -81,13 +87,35 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 impl Authority {
     /// A new one.
     pub fn new() -> Self {
+        Self::of(Self::params())
+    }
+
+    /// What one's certificate says.
+    pub fn params() -> CertificateParams {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let name = &mut params.distinguished_name;
         name.push(DnType::CommonName, "authority of a test");
+        params
+    }
+
+    /// One whose own certificate says this.
+    pub fn of(params: CertificateParams) -> Self {
         let key = KeyPair::generate().expect("a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
+    }
+
+    /// One that this one vouches for.
+    pub fn between(&self, params: CertificateParams) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::signed_by(params, key, &self.0).expect("a certificate"))
+    }
+
+    /// A certificate of the same name and key, PEM.
+    pub fn renewed(&self) -> String {
+        let renewed = Self::params().self_signed(self.0.key());
+        renewed.expect("a certificate").pem()
     }
 
     /// Its own certificate, PEM.

@@ -1,5 +1,6 @@
 //! Who is trusted, by certificate and by process: judged at every request, through real handshakes.
 
+mod authorities;
 mod change;
 mod demanded;
 mod sockets;
@@ -49,7 +50,12 @@ struct Rig {
 impl Rig {
     /// `tls` are more keys of `tls`, `more` more keys of the listener.
     fn start(tls: &str, more: &str) -> Self {
-        let [server, clients] = [(); 2].map(|()| Authority::new());
+        Self::of(Authority::new(), tls, more)
+    }
+
+    /// The same with this authority of callers.
+    fn of(clients: Authority, tls: &str, more: &str) -> Self {
+        let server = Authority::new();
         let (directory, component) = (TempDir::new(), Component::start());
         let (cert, key) = server.issue(&["a.example"]).write(&directory, "server");
         let ca = directory.file("clients.pem", clients.pem());

@@ -2,6 +2,7 @@
 //! whatever it is called, however often it comes and whoever is asked to take it away.
 
 mod answers;
+mod configured;
 mod ids;
 mod nominated;
 mod trusted;

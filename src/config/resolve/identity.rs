@@ -116,7 +116,7 @@ fn is_meant(name: &str) -> bool {
 }
 
 /// A name that means nothing else, or a caller's field would be lost.
-fn own_name(text: &str) -> Expected<HeaderName> {
+pub(super) fn own_name(text: &str) -> Expected<HeaderName> {
     trace_id_header::read(text)
         .ok()
         .filter(|name| !is_meant(name.as_str()))

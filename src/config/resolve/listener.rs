@@ -77,9 +77,10 @@ fn read<'a>(
         bind: bind.as_ref(),
         no_certificates: tls.no_certificates,
     };
-    let trust = trust::read(&map.get("trust").map_or_empty(), &reach);
+    let trust_map = map.get("trust").map_or_empty();
+    let trust = trust::read(&trust_map, &reach);
+    let stripper = trust::also_context(&trust_map, direction, correlate_by);
     let limits = limits(&map.get("limits").map_or_empty());
-    let span = span::read(&map.get("span").map_or_empty());
     let forwarded = forwarded(&map.get("forwarded"));
     let allow_connect = map.get("allowConnect").boolean().unwrap_or(false);
     let trace_id_header = map.get("traceIdHeader").read(trace_id_header::read);
@@ -93,6 +94,7 @@ fn read<'a>(
     let others = routes.iter().flat_map(|all| all.iter());
     let upstreams = upstream.iter().chain(others.map(|one| &one.upstream));
     let identity = identity::read(&identity_field, &reach, upstreams);
+    let span = span::read(&map.get("span").map_or_empty(), identity.as_ref());
     if identity_field.is_present() && allow_connect {
         map.get("allowConnect").fault(
             "can't be true beside identity: what is in the tunnel would be taken for this proxy's word",
@@ -121,6 +123,7 @@ fn read<'a>(
             name,
             direction,
             trust,
+            stripper,
             forwarded,
             identity,
             allow_connect,

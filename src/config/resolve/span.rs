@@ -6,6 +6,7 @@ use http::HeaderName;
 
 use crate::config::reader::{Field, Map};
 use crate::config::{openapi, values};
+use crate::proxy::settings::Identity;
 use crate::span::capture::{self, Capture, MAX_FIELDS};
 use crate::span::routes::kubernetes::Kubernetes;
 use crate::span::routes::pattern::Pattern;
@@ -22,21 +23,22 @@ pub(super) struct Span {
     pub routes: Arc<Routes>,
 }
 
-pub(super) fn read(map: &Map<'_>) -> Span {
+/// `identity` is how this listener tells its upstream who asks.
+pub(super) fn read(map: &Map<'_>, identity: Option<&Identity>) -> Span {
     let capture = map.get("capture").map_or_empty();
     let methods = map.get("knownRpcMethods").list();
     let methods = methods.iter().filter_map(|m| m.read(values::rpc_method));
     Span {
         known_rpc_methods: methods.collect(),
         capture: Arc::new(Capture {
-            request: headers(&capture.get("requestHeaders")),
-            response: headers(&capture.get("responseHeaders")),
+            request: headers(&capture.get("requestHeaders"), identity),
+            response: headers(&capture.get("responseHeaders"), identity),
         }),
         routes: Arc::new(templates(&map.get("templates").map_or_empty())),
     }
 }
 
-fn headers(field: &Field<'_>) -> Vec<HeaderName> {
+fn headers(field: &Field<'_>, identity: Option<&Identity>) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> = Vec::new();
     let items = field.list();
     if items.len() > MAX_FIELDS {
@@ -46,7 +48,9 @@ fn headers(field: &Field<'_>) -> Vec<HeaderName> {
         let Some(name) = item.read(values::header_name) else {
             continue;
         };
-        if let Some(why) = capture::forbidden(&name) {
+        let claims = identity.is_some_and(|identity| identity.claims(name.as_str()));
+        let claims = claims.then_some("it says who asks, by identity.requestHeader");
+        if let Some(why) = capture::forbidden(&name).or(claims) {
             item.fault(format!("{name} is never captured: {why}"));
         } else if names.contains(&name) {
             item.fault("this header stands here twice: case doesn't count");

@@ -76,7 +76,7 @@ fn client_auth(map: &Map<'_>) -> Option<ClientAuth> {
     if asked != Asked::None && !file.is_present() {
         field.fault("expected clientCAFile beside it");
     }
-    let ca_file: Option<PathBuf> = files::certificates(&file);
+    let ca_file: Option<PathBuf> = files::authorities(&file);
     Some(match asked {
         Asked::None => ClientAuth::None,
         Asked::Request => ClientAuth::Request { ca_file: ca_file? },

@@ -1,5 +1,6 @@
 //! `listeners[].trust`: who is trusted how. A rule that can never match is a fault.
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::config::reader::{Field, Map};
@@ -7,8 +8,14 @@ use crate::config::values;
 use crate::context::callers::{Callers, ClientCert, UnixPeers};
 use crate::context::certificate::LONGEST_NAME;
 use crate::context::trust::{MOST_RULES, Policy, Rule, Trust};
+use crate::context::untrusted::{self, Stripper};
 use crate::listen::settings::Bind;
 use crate::span::record::Direction;
+
+use super::identity;
+
+/// The most names that count as context beside the known ones.
+const MOST_NAMES: usize = 16;
 
 const TRUST: [(&str, Trust); 3] = [
     ("drop", Trust::Drop),
@@ -41,6 +48,37 @@ pub(super) fn read(map: &Map<'_>, reach: &Reach<'_>) -> Policy {
         default,
         rules: rules.collect(),
     }
+}
+
+/// `alsoContext`: names that count as context here. On ingress a field by which requests are joined
+/// can't be one: the component wouldn't have it to copy.
+pub(super) fn also_context(
+    map: &Map<'_>,
+    direction: Direction,
+    correlate_by: &[HeaderName],
+) -> Stripper {
+    let ingress = direction == Direction::Ingress;
+    let field = map.get("alsoContext");
+    let items = field.list();
+    if items.len() > MOST_NAMES {
+        field.fault(format!("expected at most {MOST_NAMES} names"));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for item in &items {
+        let Some(name) = item.read(identity::own_name) else {
+            continue;
+        };
+        let folded = untrusted::fold(name.as_str());
+        let is = |other: &str| untrusted::fold(other) == folded;
+        if ingress && correlate_by.iter().any(|other| is(other.as_str())) {
+            item.fault("propagation.correlateBy lists it: the component would have none to copy");
+        } else if names.iter().any(|other| is(other)) {
+            item.fault("this name stands here twice: case, -, _ and . don't count");
+        } else {
+            names.push(name.as_str().to_owned());
+        }
+    }
+    Stripper::new(names.iter().map(String::as_str))
 }
 
 fn rule(field: &Field<'_>, reach: &Reach<'_>) -> Option<Rule> {

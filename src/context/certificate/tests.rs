@@ -1,8 +1,4 @@
-use std::time::Duration;
-
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, SanType, date_time_ymd,
-};
+use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, SanType};
 
 use super::*;
 
@@ -186,25 +182,10 @@ fn alternative_names_are_read_by_their_kind() {
 }
 
 #[test]
-fn validity_is_told_to_the_second() {
-    let epoch = date_time_ymd(1970, 1, 1);
-    let certificate = der(|params| {
-        params.not_before = epoch + Duration::from_secs(1_700_000_000);
-        params.not_after = epoch + Duration::from_secs(2_600_000_001);
-    });
-    let expected = Validity {
-        not_before: 1_700_000_000,
-        not_after: 2_600_000_001,
-    };
-    assert_eq!(Validity::parse(&certificate), Some(expected));
-}
-
-#[test]
 fn bytes_that_are_no_certificate_are_refused_wherever_they_are_cut() {
     let whole = der(|params| params.distinguished_name.push(DnType::CommonName, "admin"));
     for length in 0..whole.len() {
         assert!(Names::parse(&whole[..length]).is_none(), "{length}");
-        assert!(Validity::parse(&whole[..length]).is_none(), "{length}");
     }
     let more = [&whole[..], &[0]].concat();
     assert!(Names::parse(&more).is_none(), "a byte too many");

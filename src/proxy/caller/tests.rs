@@ -42,8 +42,13 @@ fn issue(issuer: &Issuer, change: impl FnOnce(&mut CertificateParams)) -> Certif
 }
 
 fn authorities(issuer: &Issuer) -> Arc<Authorities> {
+    listed(&issuer.pem())
+}
+
+/// Of a file that holds these.
+fn listed(pem: &str) -> Arc<Authorities> {
     let directory = TempDir::new();
-    let ca_file = directory.file("ca.pem", issuer.pem());
+    let ca_file = directory.file("ca.pem", pem);
     Authorities::load(&ClientAuth::Request { ca_file })
         .unwrap()
         .unwrap()
@@ -99,7 +104,9 @@ fn a_verdict_holds_until_time_or_the_authorities_change_it() {
 
 #[test]
 fn a_kept_verdict_is_not_made_again() {
-    let ours = authority();
+    let mut params = authority_params("authority");
+    valid(&mut params, FIRST - 10, LAST + 10);
+    let ours = Issuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let by = authorities(&ours);
     let caller = caller(vec![issue(&ours, |_| {})]);
     let presented = caller.presented.as_ref().unwrap();
@@ -113,9 +120,11 @@ fn a_kept_verdict_is_not_made_again() {
     standing(&caller, &by, FIRST + 5);
     assert_eq!(window(), Some((FIRST, LAST + 1, true)));
     standing(&caller, &by, LAST + 5);
-    assert_eq!(window(), Some((LAST + 1, u64::MAX, false)));
+    assert_eq!(window(), Some((LAST + 1, LAST + 11, false)));
+    standing(&caller, &by, LAST + 15);
+    assert_eq!(window(), Some((LAST + 11, u64::MAX, false)));
     standing(&caller, &by, 5);
-    assert_eq!(window(), Some((0, FIRST, false)));
+    assert_eq!(window(), Some((0, FIRST - 10, false)));
 }
 
 #[test]
@@ -131,6 +140,148 @@ fn an_intermediate_that_expires_ends_the_chain_with_it() {
     assert_eq!(standing(&caller, &by, FIRST + 10), "caller");
     assert_eq!(standing(&caller, &by, FIRST + 20), "caller");
     assert_eq!(standing(&caller, &by, FIRST + 21), "unverified");
+}
+
+#[test]
+fn an_authority_vouches_for_nobody_before_and_after_its_own_time() {
+    let mut params = authority_params("authority");
+    valid(&mut params, FIRST + 10, FIRST + 20);
+    let ours = Issuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let by = authorities(&ours);
+    let between = authority_params("between");
+    let between = Issuer::signed_by(between, KeyPair::generate().unwrap(), &ours).unwrap();
+    for chain in [
+        vec![issue(&ours, |_| {})],
+        vec![issue(&between, |_| {}), between.der().clone()],
+    ] {
+        let length = chain.len();
+        let caller = caller(chain);
+        for (now, expected, why) in [
+            (FIRST + 9, "unverified", "a second too early"),
+            (FIRST + 10, "caller", "its first second"),
+            (FIRST + 20, "caller", "its last second"),
+            (FIRST + 21, "unverified", "a second too late"),
+            (FIRST + 15, "caller", "a clock that was set back"),
+        ] {
+            assert_eq!(standing(&caller, &by, now), expected, "{why}, {length}");
+        }
+    }
+}
+
+#[test]
+fn of_authorities_with_one_name_any_that_is_valid_will_do() {
+    let mut params = authority_params("authority");
+    valid(&mut params, FIRST, FIRST + 20);
+    let old = Issuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let mut params = authority_params("authority");
+    valid(&mut params, FIRST + 10, LAST);
+    let renewed = params.self_signed(old.key()).unwrap();
+    let rekeyed = Issuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let [by_old, by_new] = [issue(&old, |_| {}), issue(&rekeyed, |_| {})];
+    let (old, renewed, rekeyed) = (old.pem(), renewed.pem(), rekeyed.pem());
+    for (file, own, now, expected, why) in [
+        (
+            [&old, &renewed],
+            &by_old,
+            FIRST + 5,
+            true,
+            "before it is renewed",
+        ),
+        ([&old, &renewed], &by_old, FIRST + 15, true, "by both"),
+        (
+            [&old, &renewed],
+            &by_old,
+            FIRST + 30,
+            true,
+            "by the renewed one",
+        ),
+        ([&renewed, &old], &by_old, FIRST + 30, true, "in any order"),
+        ([&renewed, &old], &by_old, FIRST + 5, true, "in any order"),
+        (
+            [&old, &rekeyed],
+            &by_old,
+            FIRST + 30,
+            false,
+            "the name alone is another's",
+        ),
+        (
+            [&old, &rekeyed],
+            &by_new,
+            FIRST + 30,
+            true,
+            "the other's own",
+        ),
+        (
+            [&old, &rekeyed],
+            &by_new,
+            FIRST + 5,
+            false,
+            "which isn't valid yet",
+        ),
+        ([&old, &old], &by_old, FIRST + 30, false, "twice the same"),
+    ] {
+        let by = listed(&file.map(String::as_str).concat());
+        let expected = if expected { "caller" } else { "unverified" };
+        let caller = caller(vec![own.clone()]);
+        assert_eq!(standing(&caller, &by, now), expected, "{why}");
+    }
+}
+
+#[test]
+fn only_who_may_issue_stands_between_a_caller_and_an_authority() {
+    let with = |issuer: &Issuer, change: &dyn Fn(&mut CertificateParams)| {
+        let mut params = authority_params("between");
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        Issuer::signed_by(params, key, issuer).unwrap()
+    };
+    let unbound = authority();
+    let mut params = authority_params("authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let direct = Issuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    for (issuer, change, expected, why) in [
+        (
+            &unbound,
+            &(|_: &mut CertificateParams| {}) as &dyn Fn(&mut CertificateParams),
+            "caller",
+            "an authority",
+        ),
+        (
+            &unbound,
+            &|params| params.key_usages.clear(),
+            "caller",
+            "no word on its key's usage",
+        ),
+        (
+            &unbound,
+            &|params| params.key_usages = vec![KeyUsagePurpose::CrlSign],
+            "unverified",
+            "it may sign no certificates",
+        ),
+        (
+            &unbound,
+            &|params| params.is_ca = IsCa::ExplicitNoCa,
+            "unverified",
+            "it is no authority",
+        ),
+        (
+            &unbound,
+            &|params| params.is_ca = IsCa::NoCa,
+            "unverified",
+            "a caller's own certificate",
+        ),
+        (
+            &direct,
+            &|_| {},
+            "unverified",
+            "the authority may make no others",
+        ),
+    ] {
+        let between = with(issuer, change);
+        let chain = vec![issue(&between, |_| {}), between.der().clone()];
+        let by = authorities(issuer);
+        assert_eq!(standing(&caller(chain), &by, FIRST), expected, "{why}");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::Wires;
 use super::chunks::{Decoder, Encoder};
 use super::reply::Reply;
 use crate::listen::stream::Stream;
+use crate::proxy::listener::Listener;
 use crate::proxy::upstream::connect::{HeadLimits, is_tls};
 use crate::span::record::Fault;
 
@@ -67,6 +68,8 @@ pub struct Flight<'a> {
     pub up: Box<Stream>,
     /// What the response needs.
     pub reply: &'a mut Reply,
+    /// Whose trailers they are.
+    listener: &'a Listener,
     /// Bounds on heads and trailers.
     pub limits: HeadLimits,
     /// The request's body: what of it is still to come, and how it goes out.
@@ -91,6 +94,7 @@ impl<'a> Flight<'a> {
         wires: &'a mut Wires,
         up: Box<Stream>,
         reply: &'a mut Reply,
+        listener: &'a Listener,
         limits: HeadLimits,
         body: &'a mut (Decoder, Encoder),
         may_repeat: bool,
@@ -99,6 +103,7 @@ impl<'a> Flight<'a> {
             wires,
             up,
             reply,
+            listener,
             limits,
             body,
             patience: None,

@@ -131,6 +131,7 @@ impl Relay {
                 &mut self.wires,
                 up,
                 &mut reply,
+                listener,
                 limits,
                 &mut body,
                 may_repeat,

@@ -10,7 +10,6 @@ use crate::context::propagation::Propagation;
 use crate::context::traceparent::TraceParent;
 use crate::context::tracestate::Outgoing;
 use crate::context::trust::Trust;
-use crate::context::untrusted;
 use crate::proxy::connection::Connection;
 use crate::proxy::head::Head;
 use crate::proxy::listener::Listener;
@@ -32,7 +31,7 @@ pub fn strip(
     let settings = &listener.settings;
     let restarted = matches!(inbound, Inbound::Invalid(_));
     if settings.propagate == Propagate::None || restarted || trust != Trust::Full {
-        headers.remove_if(untrusted::is_context);
+        headers.remove_if(|name| settings.stripper.is_context(name));
         return;
     }
     let propagation = &settings.propagation;

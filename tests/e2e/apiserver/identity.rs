@@ -1,6 +1,7 @@
 //! Identity of verified client certificates: what the server takes callers for, and that nobody is
 //! taken for somebody else.
 
+mod authorities;
 mod certificates;
 mod forged;
 mod verdicts;

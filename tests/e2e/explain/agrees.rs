@@ -41,6 +41,8 @@ fn policy() -> impl Strategy<Value = String> {
             "default: drop",
             "default: ids",
             "default: full",
+            "default: ids, alsoContext: [x_a]",
+            "default: full, alsoContext: [x_a]",
             "default: drop, rules: [{from: {cidrs: [127.0.0.0/8]}, as: full}]",
             "default: full, rules: [{from: {cidrs: [127.0.0.0/8]}, as: ids}]",
         ]),

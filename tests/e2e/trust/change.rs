@@ -7,7 +7,7 @@ use rustls::HandshakeKind;
 use super::{Dialer, RULES, Rig, V1_2, V1_3, holder, trust_of, until};
 use crate::caller::{Caller, Speaks, block_on};
 use crate::component::PATIENCE;
-use crate::files::Authority;
+use crate::files::{Authority, Issued};
 
 async fn past(end: SystemTime) {
     let left = end.duration_since(SystemTime::now()).unwrap_or_default();
@@ -21,10 +21,15 @@ fn a_certificate_that_expires_is_trusted_no_longer_on_the_same_connection() {
     let short = rig
         .clients
         .sign(until(holder("a", "system:monitoring"), end));
+    trusted_until(&rig, &short, end);
+}
+
+/// On connections that were open before, too.
+pub fn trusted_until(rig: &Rig, identity: &Issued, end: SystemTime) {
     block_on(async {
         let mut callers = Vec::new();
         for speaks in Speaks::BOTH {
-            let mut caller = rig.dialer(Some(&short)).connect(rig.at(), speaks).await;
+            let mut caller = rig.dialer(Some(identity)).connect(rig.at(), speaks).await;
             assert_eq!(trust_of(&rig.arrives(&mut caller).await), "full");
             callers.push(caller);
         }
@@ -63,7 +68,7 @@ fn a_resumed_session_is_judged_anew() {
 }
 
 /// Asks until that is the verdict.
-async fn until_judged(rig: &Rig, caller: &mut Caller, expected: &str) {
+pub async fn until_judged(rig: &Rig, caller: &mut Caller, expected: &str) {
     let deadline = Instant::now() + PATIENCE;
     while trust_of(&rig.arrives(caller).await) != expected {
         assert!(Instant::now() < deadline, "never {expected}");

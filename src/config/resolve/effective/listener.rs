@@ -11,6 +11,7 @@ use crate::config::address::{show_listener_bind, show_upstream};
 use crate::config::values::{show_duration, show_size};
 use crate::context::callers::{Callers, ClientCert, UnixPeers};
 use crate::context::trust::{Policy, Trust};
+use crate::context::untrusted::Stripper;
 use crate::listen::settings::{
     CertificateFiles, ClientAuth, Limits, Protocol, TlsSettings, TlsVersion,
 };
@@ -43,7 +44,7 @@ pub(super) fn listener(listener: &Listener) -> Value {
         },
         "proxyProtocol": (!from.is_empty()).then(|| json!({"from": from})),
         "tls": listen.tls.as_ref().map(tls),
-        "trust": trust(&proxy.trust),
+        "trust": trust(&proxy.trust, &proxy.stripper),
         "identity": proxy.identity.as_ref().map(identity),
         "forwarded": match proxy.forwarded {
             Forwarded::Auto => "auto",
@@ -137,7 +138,7 @@ fn tls(tls: &TlsSettings) -> Value {
     }))
 }
 
-fn trust(policy: &Policy) -> Value {
+fn trust(policy: &Policy, stripper: &Stripper) -> Value {
     let word = |trust: Trust| match trust {
         Trust::Drop => "drop",
         Trust::Ids => "ids",
@@ -151,7 +152,11 @@ fn trust(policy: &Policy) -> Value {
             json!({"from": from, "as": word(rule.trust)})
         })
         .collect();
-    json!({"default": word(policy.default), "rules": rules})
+    present(json!({
+        "default": word(policy.default),
+        "rules": rules,
+        "alsoContext": given(stripper.extra()),
+    }))
 }
 
 fn callers(from: &Callers) -> Value {

@@ -74,7 +74,7 @@ impl Flight<'_> {
                     input.consume(skip);
                     let section = input.filled().get(..length).unwrap_or_default();
                     parse::trailers(section, self.limits, fields).map_err(|_| End::BadBody)?;
-                    trailers::strip_request(fields);
+                    trailers::strip_request(fields, &self.listener.settings);
                     encoder.end(Some(fields), &mut to_up.bytes);
                     input.consume(length);
                 }

@@ -63,9 +63,45 @@ fn no_forged_identity_reaches_the_server_on_any_verdict() {
                 assert_eq!(username(&seen), expected, "{speaks:?}");
                 nothing_forged(&seen, certificate.is_some() && expected == "alice");
 
-                let seen = with_trailers(&mut caller, &fields).await;
+                let seen = with_trailers(&mut caller, &FORGED, &fields).await;
                 assert_eq!(username(&seen), expected, "{speaks:?}, with trailers");
                 nothing_forged(&seen, certificate.is_some() && expected == "alice");
+            }
+        });
+    }
+}
+
+/// Upstreams may know other names; what they would believe ends here all the same.
+#[test]
+fn no_forged_identity_of_configured_names_reaches_the_server_in_trailers() {
+    let identity = REQUEST_HEADER
+        .replace("X-Remote-User", "X-Auth-User")
+        .replace("X-Remote-Uid", "X-Auth-Id")
+        .replace("X-Remote-Group", "X-Auth-Team")
+        .replace("X-Remote-Extra-", "X-Auth-More-");
+    let forged = [
+        ("x-auth-user", "forged"),
+        ("x_auth.user", "forged"),
+        ("x-auth-id", "forged"),
+        ("xauthteam", "forged"),
+        ("x-auth-more-scopes", "forged"),
+        ("x_auth_more_scopes", "forged"),
+        ("x-remote-user", "forged"),
+    ];
+    let bearer = bearer();
+    let fields = [&[("authorization", bearer.as_str())][..], &forged].concat();
+    // By the engines, and by the relay of HTTP/1.
+    for upstream in ["", "protocol: http1,"] {
+        let rig = Rig::with_upstream(upstream, &identity);
+        block_on(async {
+            for speaks in Speaks::BOTH {
+                let mut caller = rig.caller(None, speaks).await;
+                let mut seen = with_trailers(&mut caller, &forged, &fields).await;
+                assert_eq!(username(&seen), DEVELOPER, "{speaks:?}");
+                // What announces them is a list of names.
+                let fields = seen["headers"].as_array_mut().expect("fields");
+                fields.retain(|field| field[0] != "trailer");
+                assert!(!seen.to_string().contains("forged"), "{seen}");
             }
         });
     }
@@ -89,14 +125,18 @@ fn nothing_forged(seen: &Value, verified: bool) {
 }
 
 /// The same names in the trailers of a body.
-async fn with_trailers(caller: &mut Caller, fields: &[(&str, &str)]) -> Value {
+async fn with_trailers(
+    caller: &mut Caller,
+    forged: &[(&str, &str)],
+    fields: &[(&str, &str)],
+) -> Value {
     let mut trailers = HeaderMap::new();
-    for (name, value) in FORGED {
+    for (name, value) in forged {
         let name: http::HeaderName = name.parse().expect("a name");
         trailers.append(name, value.parse().expect("a value"));
     }
     trailers.append("x-checksum", "passes".parse().expect("a value"));
-    let announced: Vec<&str> = FORGED.iter().map(|(name, _)| *name).collect();
+    let announced: Vec<&str> = forged.iter().map(|(name, _)| *name).collect();
     let announced = format!("x-checksum, {}", announced.join(", "));
     let mut request = caller
         .request(Method::POST, "/whoami")
