@@ -129,14 +129,17 @@ fn others_are_kept_out(cluster: &Cluster) {
         let listed = event["verb"] == "list" && event["objectRef"]["resource"] == "configmaps";
         carol && listed && event["responseStatus"]["code"] == 403
     });
-    // Expired: 401, in the same words as without the proxy.
-    let expired = cluster.kubectl(Who::Certificate("expired"));
-    let proxied = expired.run(&list);
-    let direct = expired.at(cluster.apiserver).run(&list);
-    assert!(!proxied.ok && !direct.ok, "{proxied:?}");
-    let last = |text: &str| text.lines().last().unwrap_or_default().to_owned();
-    assert_eq!(last(&proxied.err), last(&direct.err));
-    assert!(proxied.err.contains("logged in"), "{proxied:?}");
+    // Nobody's: 401, in the same words as without the proxy.
+    for certificate in ["expired", "empty-uid"] {
+        let nobody = cluster.kubectl(Who::Certificate(certificate));
+        let proxied = nobody.run(&list);
+        let direct = nobody.at(cluster.apiserver).run(&list);
+        assert!(!proxied.ok && !direct.ok, "{certificate}: {proxied:?}");
+        let last = |text: &str| text.lines().last().unwrap_or_default().to_owned();
+        assert_eq!(last(&proxied.err), last(&direct.err), "{certificate}");
+        let refused = proxied.err.contains("logged in");
+        assert!(refused, "{certificate}: {proxied:?}");
+    }
 }
 
 fn impersonated(cluster: &Cluster) {

@@ -41,10 +41,12 @@ impl Pki {
             &cluster,
             client("kubernetes-admin", Some("system:masters")),
         );
-        let mut alice = client("alice", Some("dev"));
-        let uid = DnType::CustomDnType(UID_ATTRIBUTE.to_vec());
-        alice.distinguished_name.push(uid, UID);
-        pki.issue("alice", &cluster, alice);
+        for (stem, uid) in [("alice", UID), ("empty-uid", "")] {
+            let mut alice = client("alice", Some("dev"));
+            let attribute = DnType::CustomDnType(UID_ATTRIBUTE.to_vec());
+            alice.distinguished_name.push(attribute, uid);
+            pki.issue(stem, &cluster, alice);
+        }
         pki.issue("zoë", &cluster, client("zoë", Some("dev, and more")));
         pki.issue("carol", &cluster, client("carol", Some("guests")));
         let mut expired = client("alice", Some("dev"));
