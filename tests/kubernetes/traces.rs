@@ -40,12 +40,15 @@ fn create(cluster: &Cluster, certificate: Option<&str>, thing: &str) -> String {
         fields.push(("authorization", &bearer));
     }
     let path = "/api/v1/namespaces/default/configmaps";
-    let (status, body) = block_on(async {
+    let answer = block_on(async {
         let mut client = Client::connect(cluster, certificate).await;
         let body = config_map(thing, "1");
-        client.ask(Method::POST, path, &fields, body).await
+        client.send(Method::POST, path, &fields, body).await
     });
-    assert_eq!(status, 201, "{body}");
+    assert_eq!(answer.status(), 201, "{thing}");
+    // Once, and the one that was asked for.
+    let audited: Vec<_> = answer.headers().get_all("audit-id").iter().collect();
+    assert_eq!(audited, [id.as_str()]);
     id
 }
 
