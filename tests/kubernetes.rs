@@ -29,3 +29,5 @@ mod process;
 mod traces;
 #[path = "kubernetes/watches.rs"]
 mod watches;
+#[path = "kubernetes/websockets.rs"]
+mod websockets;

@@ -2,9 +2,10 @@
 //! (`apiserver.config.k8s.io/{v1alpha1,v1beta1,v1}`), or the `tracing` of a KubeletConfiguration
 //! (`kubelet.config.k8s.io/v1beta1`).
 //!
-//! Accepted and refused as Kubernetes does: decoding is strict, an empty file is valid, an
-//! endpoint without `//` is a gRPC host and port, `http` and `https` are refused. Exporting is
-//! over gRPC without TLS. What it says counts where the configuration itself says nothing.
+//! Accepted and refused as Kubernetes does: decoding is strict, an empty file is valid, one that
+//! doesn't say what it is is the apiserver's, an endpoint without `//` is a gRPC host and port,
+//! `http` and `https` are refused. Exporting is over gRPC without TLS. What it says counts where
+//! the configuration itself says nothing.
 
 use std::sync::Arc;
 
@@ -69,18 +70,23 @@ fn parse(text: &str, origin: &Arc<Origin>, report: &Report) -> Option<Settings> 
     }
     without_nulls(&mut root);
     let mut map = Field::root(&root, report).map()?;
-    let api_version = map.get("apiVersion").required();
-    let version = api_version.read(|text| {
+    let (api_version, mut kind) = (map.get("apiVersion"), map.get("kind"));
+    let kubelet = api_version.read(|text| {
         let known = text == KUBELET || APISERVER.contains(&text);
         let expected = || format!("{}, or {KUBELET}", APISERVER.join(", "));
-        known.then(|| text.to_owned()).ok_or_else(expected)
+        known.then(|| text == KUBELET).ok_or_else(expected)
     });
-    let kind = map.get("kind").required();
-    let Some(version) = version else {
-        map.allow_unknown();
-        return None;
+    // The apiserver knows its own file without being told; a kubelet doesn't.
+    let kubelet = match kubelet {
+        None if api_version.is_present() => {
+            map.allow_unknown();
+            return None;
+        }
+        kubelet => kubelet.unwrap_or(false),
     };
-    let kubelet = version == KUBELET;
+    if kubelet {
+        kind = kind.required();
+    }
     let expected = if kubelet {
         "KubeletConfiguration"
     } else {
@@ -132,7 +138,12 @@ fn sampling_rate(field: &Field<'_>) -> Option<i32> {
 fn url(text: &str) -> super::values::Expected<String> {
     let expected = || "host:port, dns:///host:port or unix:///path".to_owned();
     let host_port = match text.split_once("//") {
-        None => text,
+        None => match text.strip_prefix("unix:") {
+            Some(path) if path.len() > 1 && path.starts_with('/') => {
+                return Ok(format!("unix://{path}"));
+            }
+            _ => text,
+        },
         Some(("dns:", rest)) => rest.strip_prefix('/').ok_or_else(|| {
             "dns:///host:port, with three slashes (another DNS server is not supported yet)"
                 .to_owned()
@@ -235,6 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_does_not_say_what_it_is_is_the_apiserver_s() {
+        for header in [
+            "",
+            "kind: TracingConfiguration\n",
+            "apiVersion: apiserver.config.k8s.io/v1\n",
+        ] {
+            let text = format!("{header}endpoint: c:4317\nsamplingRatePerMillion: 7\n");
+            let expected = Some((Some("http://c:4317".into()), Some("7".into())));
+            assert_eq!(read(&text), (expected, vec![]), "{header:?}");
+        }
+        assert_eq!(read("{}\n"), (Some((None, None)), vec![]));
+    }
+
+    #[test]
     fn endpoints_are_grpc_targets() {
         for (endpoint, url) in [
             ("localhost:4317", "http://localhost:4317"),
@@ -242,6 +267,7 @@ mod tests {
             ("dns:///collector:4317", "http://collector:4317"),
             ("\"[::1]:4317\"", "http://[::1]:4317"),
             ("unix:///run/otel.sock", "unix:///run/otel.sock"),
+            ("unix:/run/otel.sock", "unix:///run/otel.sock"),
         ] {
             let (settings, faults) = apiserver(&format!("endpoint: {endpoint}\n"));
             assert_eq!(settings, Some((Some(url.into()), None)), "{faults:?}");
@@ -315,8 +341,16 @@ mod tests {
                 "k.yaml:3: \"kind\" stands here twice",
             ),
             (
-                "endpoint: a\nkind: TracingConfiguration\n",
-                "k.yaml:1: apiVersion: is required",
+                "apiVersion: kubelet.config.k8s.io/v1beta1\ntracing: {endpoint: a}\n",
+                "k.yaml:1: kind: is required",
+            ),
+            (
+                "kind: KubeletConfiguration\nendpoint: a\n",
+                "k.yaml:1: kind: expected TracingConfiguration",
+            ),
+            (
+                "endpiont: a\n",
+                "k.yaml:1: endpiont: unknown key; did you mean \"endpoint\"?",
             ),
         ] {
             let (_, faults) = read(text);

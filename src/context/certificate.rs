@@ -21,7 +21,8 @@ pub const LONGEST_NAME: usize = 1024;
 /// The names of a certificate's holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The user as Kubernetes reads it; `None` if there isn't exactly one, non-empty common name.
+    /// The user as Kubernetes reads it; `None` if there isn't exactly one, non-empty common name,
+    /// or if there is a user id that isn't such.
     pub subject: Option<Subject>,
     /// DNS names among the alternative names, as they stand there.
     pub dns: Box<[Box<str>]>,
@@ -36,7 +37,7 @@ pub struct Subject {
     pub common_name: Box<str>,
     /// The organizations: the groups of a Kubernetes user.
     pub groups: Box<[Box<str>]>,
-    /// The user id attribute (RFC 4519, section 2.39).
+    /// Kubernetes' own attribute for a user id (not RFC 4519's `uid`); never empty.
     pub uid: Option<Box<str>>,
 }
 
@@ -71,7 +72,8 @@ impl Names {
 }
 
 impl Subject {
-    /// Of several common names or user ids none is picked: two readers might pick differently.
+    /// Of several common names or user ids none is picked: two readers might pick differently. An
+    /// empty user id makes nobody, as it does to Kubernetes.
     fn of(
         common_names: Box<[Box<str>]>,
         groups: Box<[Box<str>]>,
@@ -81,7 +83,8 @@ impl Subject {
         let common_name = common_names.next().filter(|name| !name.is_empty())?;
         let mut uids = uids.into_iter();
         let uid = uids.next();
-        (common_names.next().is_none() && uids.next().is_none()).then_some(Self {
+        let empty = uid.as_deref().is_some_and(str::is_empty);
+        (common_names.next().is_none() && uids.next().is_none() && !empty).then_some(Self {
             common_name,
             groups,
             uid,

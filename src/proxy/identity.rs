@@ -80,7 +80,7 @@ fn said(
     for group in subject.groups.iter().filter(|group| !group.is_empty()) {
         said.push((fields.group.clone(), value(group)?));
     }
-    if let Some(uid) = subject.uid.as_deref().filter(|uid| !uid.is_empty()) {
+    if let Some(uid) = &subject.uid {
         said.push((fields.uid.clone(), value(uid)?));
     }
     if let Some(digest) = caller.digest() {

@@ -9,10 +9,12 @@ use super::client::{Client, FROM, block_on, config_map};
 use super::cluster::Cluster;
 use super::commands::{BOT, TOKEN};
 use super::kubectl::Who;
-use super::pki::FRONT_PROXY;
+use super::pki::{FRONT_PROXY, UID};
 
 const ADMIN: Who<'_> = Who::Certificate("admin");
 const ALICE: Who<'_> = Who::Certificate("alice");
+/// Of names that a field has to carry as they are.
+const ZOE: Who<'_> = Who::Certificate("zoë");
 
 /// Who asks, what a thing of theirs is called, whom the server knows them as.
 const CALLERS: [(Who<'_>, &str, &str); 3] = [
@@ -25,7 +27,7 @@ const CALLERS: [(Who<'_>, &str, &str); 3] = [
 fn callers_are_who_they_are_without_the_proxy_and_the_audit_log_says_so() {
     let Some(assets) = Assets::find() else { return };
     let mut cluster = Cluster::start(&assets, "callers", false);
-    for (who, ..) in CALLERS {
+    for who in CALLERS.map(|(who, ..)| who).into_iter().chain([ZOE]) {
         same_user(&cluster, who);
     }
     for (who, thing, user) in CALLERS {
@@ -93,6 +95,12 @@ fn audited(cluster: &Cluster, thing: &str, user: &str) {
     // A certificate's, for those who have one.
     let said = credential[0].as_str().unwrap_or_default();
     assert_eq!(said.starts_with("X509SHA256="), user != BOT[0], "{created}");
+    let uid = match user {
+        "alice" => json!(UID),
+        "bot" => json!(BOT[1]),
+        _ => Value::Null,
+    };
+    assert_eq!(created["user"]["uid"], uid, "{created}");
 }
 
 fn others_are_kept_out(cluster: &Cluster) {
@@ -121,14 +129,17 @@ fn others_are_kept_out(cluster: &Cluster) {
         let listed = event["verb"] == "list" && event["objectRef"]["resource"] == "configmaps";
         carol && listed && event["responseStatus"]["code"] == 403
     });
-    // Expired: 401, in the same words as without the proxy.
-    let expired = cluster.kubectl(Who::Certificate("expired"));
-    let proxied = expired.run(&list);
-    let direct = expired.at(cluster.apiserver).run(&list);
-    assert!(!proxied.ok && !direct.ok, "{proxied:?}");
-    let last = |text: &str| text.lines().last().unwrap_or_default().to_owned();
-    assert_eq!(last(&proxied.err), last(&direct.err));
-    assert!(proxied.err.contains("logged in"), "{proxied:?}");
+    // Nobody's: 401, in the same words as without the proxy.
+    for certificate in ["expired", "empty-uid"] {
+        let nobody = cluster.kubectl(Who::Certificate(certificate));
+        let proxied = nobody.run(&list);
+        let direct = nobody.at(cluster.apiserver).run(&list);
+        assert!(!proxied.ok && !direct.ok, "{certificate}: {proxied:?}");
+        let last = |text: &str| text.lines().last().unwrap_or_default().to_owned();
+        assert_eq!(last(&proxied.err), last(&direct.err), "{certificate}");
+        let refused = proxied.err.contains("logged in");
+        assert!(refused, "{certificate}: {proxied:?}");
+    }
 }
 
 fn impersonated(cluster: &Cluster) {

@@ -1,4 +1,4 @@
-//! A client that says what kubectl wouldn't, over HTTP/2.
+//! A client that says what kubectl wouldn't.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,15 +13,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::cluster::{Cluster, PATIENCE};
 
 /// Where it calls from: not where the proxies' own connections come from.
 pub const FROM: &str = "127.0.0.2";
 
-/// A connection.
+/// A connection of HTTP/2.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
     at: SocketAddr,
@@ -30,15 +31,7 @@ pub struct Client {
 impl Client {
     /// Connects to the cluster's front, with the certificate of that name.
     pub async fn connect(cluster: &Cluster, certificate: Option<&str>) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        let from = SocketAddr::new(FROM.parse().expect("an address"), 0);
-        socket.bind(from).expect("an address of the loopback");
-        let stream = socket.connect(cluster.ingress).await.expect("a connection");
-        stream.set_nodelay(true).expect("a socket");
-        let connector = TlsConnector::from(Arc::new(config(cluster, certificate)));
-        let name = ServerName::from(cluster.ingress.ip());
-        let stream = connector.connect(name, stream).await.expect("a handshake");
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(connect(cluster, certificate, b"h2").await);
         let (sender, connection) = handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
         tokio::spawn(connection);
         Self {
@@ -86,7 +79,24 @@ impl Client {
     }
 }
 
-fn config(cluster: &Cluster, certificate: Option<&str>) -> ClientConfig {
+/// Connects to the cluster's front and negotiates that protocol.
+pub async fn connect(
+    cluster: &Cluster,
+    certificate: Option<&str>,
+    protocol: &[u8],
+) -> TlsStream<TcpStream> {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let from = SocketAddr::new(FROM.parse().expect("an address"), 0);
+    socket.bind(from).expect("an address of the loopback");
+    let stream = socket.connect(cluster.ingress).await.expect("a connection");
+    stream.set_nodelay(true).expect("a socket");
+    let config = config(cluster, certificate, protocol);
+    let name = ServerName::from(cluster.ingress.ip());
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    connecting.await.expect("a handshake")
+}
+
+fn config(cluster: &Cluster, certificate: Option<&str>, protocol: &[u8]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(cluster.pki.file("ca.crt"));
     roots
@@ -108,7 +118,7 @@ fn config(cluster: &Cluster, certificate: Option<&str>) -> ClientConfig {
                 .expect("a key")
         }
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     config
 }
 

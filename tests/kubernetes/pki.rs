@@ -11,6 +11,10 @@ use rcgen::{
 /// The name a front proxy has to have.
 pub const FRONT_PROXY: &str = "front-proxy-client";
 
+/// Kubernetes' own attribute for a user's id, and alice's.
+const UID_ATTRIBUTE: &[u64] = &[1, 3, 6, 1, 4, 1, 57683, 2];
+pub const UID: &str = "a-uid/of alice's";
+
 /// A cluster's authorities and what they have issued.
 pub struct Pki {
     folder: PathBuf,
@@ -37,7 +41,13 @@ impl Pki {
             &cluster,
             client("kubernetes-admin", Some("system:masters")),
         );
-        pki.issue("alice", &cluster, client("alice", Some("dev")));
+        for (stem, uid) in [("alice", UID), ("empty-uid", "")] {
+            let mut alice = client("alice", Some("dev"));
+            let attribute = DnType::CustomDnType(UID_ATTRIBUTE.to_vec());
+            alice.distinguished_name.push(attribute, uid);
+            pki.issue(stem, &cluster, alice);
+        }
+        pki.issue("zoë", &cluster, client("zoë", Some("dev, and more")));
         pki.issue("carol", &cluster, client("carol", Some("guests")));
         let mut expired = client("alice", Some("dev"));
         let end = SystemTime::now() - Duration::from_secs(3600);

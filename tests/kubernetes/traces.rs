@@ -15,6 +15,8 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 const NAME: &str = "POST /api/v1/namespaces/{namespace}/configmaps";
 const TXN: &str = "etcdserverpb.KV/Txn";
+/// The apiserver's own name for it.
+const OWN_NAME: &str = "POST /api/v1/namespaces/{:namespace}/configmaps";
 
 const CLIENT: i32 = 3;
 const SERVER: i32 = 2;
@@ -38,12 +40,15 @@ fn create(cluster: &Cluster, certificate: Option<&str>, thing: &str) -> String {
         fields.push(("authorization", &bearer));
     }
     let path = "/api/v1/namespaces/default/configmaps";
-    let (status, body) = block_on(async {
+    let answer = block_on(async {
         let mut client = Client::connect(cluster, certificate).await;
         let body = config_map(thing, "1");
-        client.ask(Method::POST, path, &fields, body).await
+        client.send(Method::POST, path, &fields, body).await
     });
-    assert_eq!(status, 201, "{body}");
+    assert_eq!(answer.status(), 201, "{thing}");
+    // Once, and the one that was asked for.
+    let audited: Vec<_> = answer.headers().get_all("audit-id").iter().collect();
+    assert_eq!(audited, [id.as_str()]);
     id
 }
 
@@ -113,6 +118,35 @@ fn one_trace_runs_through_an_apiserver_that_nobody_configured() {
     cluster.assert_runs();
 }
 
+/// The apiserver's own span of a request, below ours or linked to it.
+fn own(cluster: &Cluster, id: &str, joined: impl Fn(&Span) -> bool) -> Span {
+    let own = until(
+        "the apiserver's span that is joined to ours",
+        PATIENCE,
+        || {
+            let spans = cluster.receiver.spans();
+            spans.into_iter().find(|span| joined(span))
+        },
+    );
+    assert_eq!((own.name.as_str(), own.kind), (OWN_NAME, SERVER));
+    let audited = attribute(&own.attributes, "audit-id");
+    assert_eq!(audited.as_deref(), Some(id));
+    own
+}
+
+/// The egress's span of a transaction stands below the apiserver's own of the same.
+fn transaction_below_own(cluster: &Cluster, trace: &[u8]) {
+    let egress = transaction(cluster, trace, None);
+    let above = until("the apiserver's span of the transaction", PATIENCE, || {
+        let spans = cluster.receiver.spans();
+        spans
+            .into_iter()
+            .find(|span| span.span_id == egress.parent_span_id)
+    });
+    assert_eq!((above.name.as_str(), above.kind), (TXN, CLIENT));
+    assert_eq!(above.trace_id, egress.trace_id);
+}
+
 /// Then the apiserver continues the traces of system:masters alone, and links the others'.
 #[test]
 fn spans_of_a_configured_apiserver_are_joined_to_ours() {
@@ -121,29 +155,22 @@ fn spans_of_a_configured_apiserver_are_joined_to_ours() {
     let id = create(&cluster, Some("admin"), "trusted");
     let server = ingress(&cluster, &id);
     assert_eq!(hex(&server.trace_id), TRACE);
-    let own = until("the apiserver's span below ours", PATIENCE, || {
-        let spans = cluster.receiver.spans();
-        spans
-            .into_iter()
-            .find(|span| span.parent_span_id == server.span_id && span.trace_id == server.trace_id)
+    own(&cluster, &id, |span| {
+        span.parent_span_id == server.span_id && span.trace_id == server.trace_id
     });
-    assert_ne!(own.name, TXN, "it is the apiserver's own");
-    transaction(&cluster, &server.trace_id, None);
+    transaction_below_own(&cluster, &server.trace_id);
 
-    let id = create(&cluster, Some("alice"), "by-certificate");
-    let server = ingress(&cluster, &id);
-    assert_eq!(linked(&server), [TRACE]);
-    let own = until("the apiserver's span that links to ours", PATIENCE, || {
-        let spans = cluster.receiver.spans();
-        spans.into_iter().find(|span| {
+    for (certificate, thing) in [(Some("alice"), "by-certificate"), (None, "by-token")] {
+        let id = create(&cluster, certificate, thing);
+        let server = ingress(&cluster, &id);
+        assert_eq!(linked(&server), [TRACE], "{thing}");
+        let own = own(&cluster, &id, |span| {
             let mut links = span.links.iter();
             links.any(|link| link.trace_id == server.trace_id && link.span_id == server.span_id)
-        })
-    });
-    assert_ne!(
-        own.trace_id, server.trace_id,
-        "a new root of the apiserver's"
-    );
-    transaction(&cluster, &own.trace_id, None);
+        });
+        assert_ne!(own.trace_id, server.trace_id, "{thing}: a new root");
+        assert!(own.parent_span_id.is_empty(), "{thing}: a new root");
+        transaction_below_own(&cluster, &own.trace_id);
+    }
     cluster.assert_runs();
 }

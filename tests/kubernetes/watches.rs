@@ -1,5 +1,6 @@
 //! A thousand watches for a minute, all of which hear everything.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,11 +8,13 @@ use std::time::Duration;
 use http::Method;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::task::{JoinError, JoinSet};
 
 use super::assets::Assets;
 use super::client::{Client, block_on, config_map};
-use super::cluster::Cluster;
+use super::cluster::{Cluster, PATIENCE};
 use super::kubectl::Who;
+use super::process::until;
 
 const WATCHES: usize = 1000;
 /// Fewer than the 100 streams an apiserver takes on a connection.
@@ -38,11 +41,16 @@ fn a_thousand_watches_hear_every_change_for_a_minute() {
         let bounded = tokio::time::timeout(BOUND, watched(&cluster)).await;
         bounded.expect("it ends in time");
     });
-    // The server has known each of them as who it is.
-    let watches = cluster.audit.events().into_iter().filter(|event| {
-        event["verb"] == "watch" && event["user"]["username"] == "kubernetes-admin"
+    // The server has known each of them as who it is. It may write that when they are over.
+    until("an audit event of every watch", PATIENCE, || {
+        let events = cluster.audit.events().into_iter();
+        let watches = events.filter(|event| {
+            event["verb"] == "watch" && event["user"]["username"] == "kubernetes-admin"
+        });
+        // A watch has an event when it begins and one when it ends.
+        let watches: HashSet<String> = watches.map(|event| event["auditID"].to_string()).collect();
+        (watches.len() >= WATCHES).then_some(())
     });
-    assert!(watches.count() >= WATCHES);
     let left = cluster.kubectl(Who::Token);
     assert!(left.run(&["get", "configmap", "watched"]).ok);
     cluster.assert_runs();
@@ -51,6 +59,7 @@ fn a_thousand_watches_hear_every_change_for_a_minute() {
 async fn watched(cluster: &Cluster) {
     let mut connections = Vec::new();
     let heard: Arc<[AtomicUsize]> = (0..WATCHES).map(|_| AtomicUsize::new(0)).collect();
+    let mut watches = JoinSet::new();
     for index in 0..WATCHES {
         if index % A_CONNECTION == 0 {
             connections.push(Client::connect(cluster, Some("admin")).await);
@@ -59,9 +68,12 @@ async fn watched(cluster: &Cluster) {
         let response = client.send(Method::GET, WATCH, &[], String::new()).await;
         assert_eq!(response.status(), 200, "watch {index}");
         let heard = Arc::clone(&heard);
-        tokio::spawn(count(response.into_body(), move || {
+        watches.spawn(count(response.into_body(), move || {
             heard[index].fetch_add(1, Ordering::SeqCst);
         }));
+        if let Some(ended) = watches.try_join_next() {
+            over(ended);
+        }
     }
     let mut writer = Client::connect(cluster, Some("alice")).await;
     let json = [("content-type", "application/json")];
@@ -83,7 +95,11 @@ async fn watched(cluster: &Cluster) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        if tokio::time::timeout(PROMPTLY, all).await.is_err() {
+        let heard_by_all = tokio::select! {
+            heard = tokio::time::timeout(PROMPTLY, all) => heard.is_ok(),
+            Some(ended) = watches.join_next() => over(ended),
+        };
+        if !heard_by_all {
             let late = heard.iter().filter(|h| h.load(Ordering::SeqCst) <= change);
             panic!(
                 "{} of {WATCHES} watches missed change {change}",
@@ -100,19 +116,27 @@ async fn watched(cluster: &Cluster) {
     }
 }
 
-/// Counts events, a line each, as long as they come.
-async fn count(mut body: Incoming, event: impl Fn()) {
+/// None of them ends before the test does.
+fn over(ended: Result<String, JoinError>) -> ! {
+    panic!("a watch is over: {}", ended.expect("a watch"));
+}
+
+/// Counts events, a line each, as long as they come; why no more do.
+async fn count(mut body: Incoming, event: impl Fn()) -> String {
     let mut rest = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        let Ok(data) = frame.into_data() else {
-            continue;
+    loop {
+        let data = match body.frame().await {
+            None => return "its body has ended".to_owned(),
+            Some(Err(error)) => return format!("its body has broken: {error:?}"),
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
         rest.extend_from_slice(&data);
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
-            let value: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
-            assert_ne!(value["type"], "ERROR", "{value}");
-            event();
+            match serde_json::from_slice::<serde_json::Value>(&line) {
+                Ok(value) if value["type"] != "ERROR" => event(),
+                _ => return String::from_utf8_lossy(&line).into_owned(),
+            }
         }
     }
 }

@@ -88,6 +88,11 @@ fn a_subject_is_read_as_kubernetes_reads_a_user() {
             "a user id",
         ),
         (
+            vec![(CommonName, utf8("admin")), (again(UID_OID), utf8(""))],
+            None,
+            "an empty user id makes nobody",
+        ),
+        (
             vec![(CommonName, utf8("a")), (OrganizationalUnitName, utf8("b"))],
             user("a", &[], None),
             "a unit is no group",

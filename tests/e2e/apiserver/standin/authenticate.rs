@@ -157,11 +157,15 @@ impl Authenticators {
         else {
             return Ok(None);
         };
+        let uids = attributes(certificate, UID);
+        if uids.len() > 1 || uids.iter().any(String::is_empty) {
+            return Err(Unauthorized);
+        }
         let credential = format!("X509SHA256={}", hex(&Sha256::digest(certificate)));
         let key = "authentication.kubernetes.io/credential-id".to_owned();
         Ok(Some(User {
             name,
-            uid: attributes(certificate, UID).pop().unwrap_or_default(),
+            uid: uids.concat(),
             groups: attributes(certificate, ORGANIZATION),
             extra: BTreeMap::from([(key, vec![credential])]),
         }))
