@@ -63,21 +63,31 @@ pub struct UnixPeers {
 
 impl Callers {
     /// Whether this caller is picked. IPv4-mapped addresses are the caller's to unmap before.
+    #[inline]
     pub fn pick(&self, caller: &Caller<'_>) -> bool {
-        let by_address = (!self.cidrs.is_empty()).then(|| {
+        let by_address = !self.cidrs.is_empty();
+        if by_address {
             let contains = |address| self.cidrs.iter().any(|net| contains(net, address));
-            caller.address.is_some_and(contains)
-        });
-        let by_certificate = self
-            .client_cert
-            .as_ref()
-            .map(|wanted| caller.certificate.is_some_and(|names| wanted.pick(names)));
-        let by_process = self
-            .unix_peer
-            .as_ref()
-            .map(|wanted| caller.unix.is_some_and(|peer| wanted.pick(peer)));
-        all_given([by_address, by_certificate, by_process])
+            if !caller.address.is_some_and(contains) {
+                return false;
+            }
+        }
+        match (&self.client_cert, &self.unix_peer) {
+            (None, None) => by_address,
+            (certificate, process) => by_name(certificate.as_ref(), process.as_ref(), caller),
+        }
     }
+}
+
+/// Whether a caller is picked by what else is given than its address.
+fn by_name(
+    certificate: Option<&ClientCert>,
+    process: Option<&UnixPeers>,
+    caller: &Caller<'_>,
+) -> bool {
+    let names = |wanted: &ClientCert| caller.certificate.is_some_and(|names| wanted.pick(names));
+    let peer = |wanted: &UnixPeers| caller.unix.is_some_and(|peer| wanted.pick(peer));
+    certificate.is_none_or(names) && process.is_none_or(peer)
 }
 
 impl ClientCert {

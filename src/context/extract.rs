@@ -51,23 +51,29 @@ impl Inbound {
         let mut inbound = Self::Absent;
         for format in formats {
             let said = Self::said(fields, *format);
-            inbound = match (inbound, said) {
-                (_, Self::Invalid(_)) => return said,
-                (Self::Absent, _) | (Self::Decision(_), Self::Valid(_)) => said,
-                _ => inbound,
-            };
+            match (&said, &inbound) {
+                (Self::Invalid(_), _) => return said,
+                (Self::Valid(_), Self::Absent | Self::Decision(_))
+                | (Self::Decision(_), Self::Absent) => inbound = said,
+                _ => {}
+            }
         }
         inbound
     }
 
     /// What one format says.
+    #[inline]
     fn said(fields: &impl Fields, format: Format) -> Self {
-        match (format, format.read(fields)) {
-            (Format::TraceContext, _) => Self::traceparent(fields.lines(&TRACEPARENT)),
-            (_, Err(reason)) => Self::Invalid(Invalid::Other(format, reason)),
-            (_, Ok(Found::Nothing)) => Self::Absent,
-            (_, Ok(Found::Decision(sampled))) => Self::Decision(sampled),
-            (_, Ok(Found::Context(remote))) => Self::Valid(Context {
+        let found = match format {
+            Format::TraceContext => return Self::traceparent(fields.lines(&TRACEPARENT)),
+            Format::Baggage => return Self::Absent,
+            _ => format.read(fields),
+        };
+        match found {
+            Err(reason) => Self::Invalid(Invalid::Other(format, reason)),
+            Ok(Found::Nothing) => Self::Absent,
+            Ok(Found::Decision(sampled)) => Self::Decision(sampled),
+            Ok(Found::Context(remote)) => Self::Valid(Context {
                 parent: TraceParent {
                     trace_id: remote.trace_id,
                     parent_id: remote.span_id,

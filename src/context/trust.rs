@@ -1,5 +1,7 @@
 //! Trust: what an inbound context may do, judged by who brings it.
 
+use std::net::IpAddr;
+
 use super::callers::{Caller, Callers};
 
 /// The most rules a policy has; each of them is counted under a number of its own.
@@ -48,20 +50,28 @@ impl Policy {
     ///
     /// An IPv4-mapped IPv6 address is judged as the IPv4 address it stands for.
     pub fn judge(&self, caller: &Caller<'_>) -> Verdict {
-        let caller = Caller {
-            address: caller.address.map(|address| address.to_canonical()),
-            ..*caller
+        let unmapped;
+        let caller = match caller.address {
+            Some(address @ IpAddr::V6(_)) => {
+                unmapped = Caller {
+                    address: Some(address.to_canonical()),
+                    ..*caller
+                };
+                &unmapped
+            }
+            _ => caller,
         };
-        let mut rules = self.rules.iter().enumerate();
-        match rules.find(|(_, rule)| rule.from.pick(&caller)) {
-            Some((at, rule)) => Verdict {
-                trust: rule.trust,
-                rule: Some(at),
-            },
-            None => Verdict {
-                trust: self.default,
-                rule: None,
-            },
+        for (at, rule) in self.rules.iter().enumerate() {
+            if rule.from.pick(caller) {
+                return Verdict {
+                    trust: rule.trust,
+                    rule: Some(at),
+                };
+            }
+        }
+        Verdict {
+            trust: self.default,
+            rule: None,
         }
     }
 
