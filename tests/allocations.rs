@@ -280,11 +280,11 @@ const DECISION: u64 = if cfg!(debug_assertions) { 2_000 } else { 150 };
 const REQUEST: u64 = if cfg!(debug_assertions) {
     50_000
 } else {
-    1_500
+    1_000
 };
 
 /// Most instructions `tracing.keep` adds to a request that isn't kept.
-const KEEP: u64 = if cfg!(debug_assertions) { 8_000 } else { 1_000 };
+const KEEP: u64 = if cfg!(debug_assertions) { 8_000 } else { 600 };
 
 /// Not a test by itself: what the child under valgrind runs.
 #[test]
