@@ -13,9 +13,9 @@ pub mod raw;
 mod saved;
 mod shared;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ pub struct Upstream {
     h1: Rc<h1::Pool>,
     h2: Rc<h2::Pool>,
     raw: raw::Pool,
+    /// Of callers' connections that have ways of their own.
+    twins: RefCell<Vec<Weak<Self>>>,
     /// What ALPN chose last; the next request looks there first.
     learned: Cell<Option<Version>>,
     /// Whoever needs to know it first.
@@ -127,10 +129,12 @@ impl Upstream {
     }
 
     /// Another way to the same, with connections of its own; `left` is told when the upstream has
-    /// taken leave of one over HTTP/2.
+    /// taken leave of one over HTTP/2. It is swept with this one.
     pub fn twin(&self, left: &Rc<Notify>) -> Rc<Self> {
         let settings = self.settings.clone();
-        Self::over(Rc::clone(&self.dialer), settings, Some(Rc::clone(left)))
+        let twin = Self::over(Rc::clone(&self.dialer), settings, Some(Rc::clone(left)));
+        self.twins.borrow_mut().push(Rc::downgrade(&twin));
+        twin
     }
 
     fn over(dialer: Rc<Dialer>, settings: UpstreamSettings, left: Option<Rc<Notify>>) -> Rc<Self> {
@@ -140,6 +144,7 @@ impl Upstream {
             h1: h1::Pool::new(),
             h2: h2::Pool::new(Rc::clone(&dialer), left),
             raw: raw::Pool::default(),
+            twins: RefCell::default(),
             dialer,
             learned: Cell::new(None),
             learning: Shared::default(),
@@ -223,6 +228,10 @@ impl Upstream {
         self.h1.sweep();
         self.h2.sweep();
         self.raw.sweep();
+        self.twins.borrow_mut().retain(|twin| {
+            let twin = twin.upgrade();
+            twin.inspect(|twin| twin.sweep()).is_some()
+        });
     }
 
     /// Whether callers of HTTP/1 are always served over HTTP/1.

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Version;
 use super::endpoints::Endpoints;
+use super::h2::keepalive::Pings;
 use crate::listen::pem::TlsError;
 use crate::listen::stream::{Plain, Stream};
 use crate::listen::tls_client;
@@ -57,6 +58,7 @@ pub struct Dialer {
     limits: HeadLimits,
     counters: Arc<ListenerShard>,
     endpoints: Endpoints,
+    pings: Rc<Pings>,
     /// For the tasks that look after members: they end with it.
     me: Weak<Self>,
 }
@@ -109,6 +111,11 @@ impl Dialer {
             limits,
             counters: Arc::clone(counters),
             endpoints: Endpoints::shuffled(settings.targets().count()),
+            pings: Pings::new(
+                settings.http2_ping,
+                settings.ping_timeout,
+                authority(settings),
+            ),
             me: Weak::clone(me),
         })
     }
@@ -133,14 +140,9 @@ impl Dialer {
         self.settings.connect_timeout
     }
 
-    /// HTTP/2 ping interval.
-    pub const fn http2_ping(&self) -> Option<Duration> {
-        self.settings.http2_ping
-    }
-
-    /// How long a ping may stay unanswered.
-    pub const fn ping_timeout(&self) -> Duration {
-        self.settings.ping_timeout
+    /// When connections over HTTP/2 are pinged.
+    pub const fn pings(&self) -> &Rc<Pings> {
+        &self.pings
     }
 
     /// Connects, TLS handshake included; `None` lets ALPN choose the version.
