@@ -171,6 +171,7 @@ impl Serving {
                     let headers = &mut again.request.0.headers;
                     let (connection, listener) = (&waiting.connection, &waiting.listener);
                     let exchange = &mut waiting.exchange;
+                    exchange.reached(again.via, &listener.settings);
                     pipeline::resend(connection, listener, headers, again.fault, exchange);
                     flight.resend(again);
                 }
@@ -252,6 +253,7 @@ struct Reply {
 impl Reply {
     /// No answer came: the caller gets one made here, or the upstream's reset code.
     fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
+        self.exchange.reached(failure.via, &self.listener.settings);
         if let Some((fault, outcome)) = failure.callers() {
             return Ok(self.interrupted(fault, outcome));
         }
@@ -289,6 +291,7 @@ impl Reply {
             lease,
             version,
         } = answer;
+        self.exchange.reached(lease.via(), &self.listener.settings);
         let (mut parts, body) = response.into_parts();
         let settled = pipeline::response(
             parts.status.as_u16(),

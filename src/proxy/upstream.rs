@@ -12,6 +12,7 @@ mod patience;
 pub mod raw;
 mod saved;
 mod shared;
+pub mod via;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -24,8 +25,8 @@ use tokio::sync::Notify;
 
 use self::connect::{Connected, Dialer, HeadLimits, UpstreamTls};
 use self::shared::Shared;
+use self::via::Via;
 use super::settings::{UpstreamProtocol, UpstreamSettings};
-use crate::listen::stream::Stream;
 use crate::metrics::labels;
 use crate::metrics::shard::ListenerShard;
 use crate::span::record::Fault;
@@ -104,6 +105,15 @@ impl Lease {
     /// Whether the request's body broke off because it wasn't HTTP.
     pub fn upload_was_malformed(&self) -> bool {
         matches!(self, Self::Http2 { slot } if slot.upload_was_malformed())
+    }
+
+    /// Where the connection leads.
+    pub fn via(&self) -> Option<Via> {
+        match self {
+            Self::Http1(checkout) => checkout.as_ref().map(|checkout| checkout.via),
+            Self::Http2 { slot } => Some(slot.via()),
+            Self::Tunnel => None,
+        }
     }
 
     /// The response has been read to its end.
@@ -200,7 +210,7 @@ impl Upstream {
                     return Ok(Checkout::Http1(kept));
                 }
                 let connected = self.dialer.dial(Some(Version::Http1)).await?;
-                let opened = self.h1.open(&self.dialer, connected.io).await;
+                let opened = self.h1.open(&self.dialer, connected).await;
                 opened.map(Checkout::Http1)
             }
             Some(Version::Http2) => match self.h2.take().await {
@@ -249,10 +259,10 @@ impl Upstream {
     }
 
     /// A new connection for the relay.
-    pub async fn dial_raw(&self) -> Result<Box<Stream>, Fault> {
-        let connected = self.dialer.dial(Some(Version::Http1)).await?;
-        match connected.version {
-            Version::Http1 => Ok(Box::new(connected.io)),
+    pub async fn dial_raw(&self) -> Result<Box<raw::Connection>, Fault> {
+        let Connected { io, version, via } = self.dialer.dial(Some(Version::Http1)).await?;
+        match version {
+            Version::Http1 => Ok(Box::new(raw::Connection { io, via })),
             Version::Http2 => Err(Fault::Protocol),
         }
     }
@@ -277,10 +287,11 @@ impl Upstream {
         let dialer = Rc::clone(&self.dialer);
         let (h1, h2) = (Rc::clone(&self.h1), Rc::clone(&self.h2));
         async move {
-            let Connected { io, version } = dialer.dial(None).await?;
+            let connected = dialer.dial(None).await?;
+            let version = connected.version;
             match version {
-                Version::Http1 => h1.keep(h1.open(&dialer, io).await?),
-                Version::Http2 => h2.open(io).await?,
+                Version::Http1 => h1.keep(h1.open(&dialer, connected).await?),
+                Version::Http2 => h2.open(connected).await?,
             }
             Ok(version)
         }

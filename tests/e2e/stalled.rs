@@ -51,7 +51,10 @@ async fn send(mut stream: h2::SendStream<Bytes>, size: usize, sent: Arc<AtomicU6
         let part = granted.min(left);
         sent.fetch_add(part as u64, SeqCst);
         left -= part;
-        if stream.send_data(vec![b'x'; part].into(), left == 0).is_err() {
+        if stream
+            .send_data(vec![b'x'; part].into(), left == 0)
+            .is_err()
+        {
             return;
         }
     }
@@ -72,7 +75,11 @@ async fn standstill(counter: &AtomicU64) -> u64 {
 #[test]
 fn a_caller_that_reads_nothing_holds_no_more_than_one_window_of_answers() {
     for (size, window, why) in [
-        (512 * 1024, 0, "documents of a shared connection's stream window"),
+        (
+            512 * 1024,
+            0,
+            "documents of a shared connection's stream window",
+        ),
         (FRAME, 0, "documents of a frame, each its stream's last"),
         (64 * 1024, 1, "a byte of each is taken"),
     ] {

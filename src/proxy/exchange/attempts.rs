@@ -49,7 +49,10 @@ impl Exchange {
         let open = self.open.as_ref()?;
         let mut failed = open.again(self.worker.ids.borrow_mut().span_id(), now)?;
         failed.outcome = Outcome::Upstream(fault);
-        open.change(|record| record.resends = record.resends.saturating_add(1));
+        open.change(|record| {
+            record.resends = record.resends.saturating_add(1);
+            record.peer = None;
+        });
         Some(failed)
     }
 }

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::Version;
 use super::endpoints::Endpoints;
 use super::h2::keepalive::Pings;
+use super::via::Via;
 use crate::listen::pem::TlsError;
 use crate::listen::stream::{Plain, Stream};
 use crate::listen::tls_client;
@@ -49,6 +50,8 @@ pub struct Connected {
     pub io: Stream,
     /// As asked for, or as ALPN chose.
     pub version: Version,
+    /// Where it leads.
+    pub via: Via,
 }
 
 /// Makes connections to one upstream.
@@ -185,10 +188,20 @@ impl Dialer {
     }
 
     async fn attempt(&self, index: usize, version: Option<Version>) -> Result<Connected, Fault> {
+        let socket = self.socket(index).await?;
+        let peer = match &socket {
+            Plain::Tcp(socket) => socket.peer_addr().ok(),
+            Plain::Unix(_) => None,
+        };
+        let via = Via {
+            member: index,
+            peer,
+        };
         let Some(tls) = &self.tls else {
             return Ok(Connected {
-                io: Stream::Plain(self.socket(index).await?),
+                io: Stream::Plain(socket),
                 version: version.unwrap_or(Version::Http1),
+                via,
             });
         };
         let config = match (version, self.settings.protocol) {
@@ -198,7 +211,7 @@ impl Dialer {
         };
         let name = tls.names.get(index).ok_or(Fault::Internal)?;
         let stream = TlsConnector::from(Arc::clone(config))
-            .connect(name.clone(), self.socket(index).await?)
+            .connect(name.clone(), socket)
             .await
             .map_err(|_| Fault::Tls)?;
         let chosen = match stream.get_ref().1.alpn_protocol() {
@@ -210,6 +223,7 @@ impl Dialer {
         Ok(Connected {
             version: chosen,
             io: Stream::ClientTls(stream),
+            via,
         })
     }
 

@@ -8,10 +8,10 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use super::connect::Dialer;
+use super::connect::{Connected, Dialer};
 use super::heard::Ear;
+use super::via::Via;
 use super::{IDLE_TIMEOUT, MAX_IDLE};
-use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
 use crate::proxy::http1::buffer;
 use crate::proxy::local;
@@ -30,6 +30,7 @@ pub struct Pool {
 struct Idle {
     sender: SendRequest<RequestBody>,
     ear: Ear,
+    via: Via,
     since: Instant,
     used: bool,
 }
@@ -42,6 +43,8 @@ pub struct Checkout {
     pub reused: bool,
     /// Whether the upstream has said anything since this was taken.
     pub ear: Ear,
+    /// Where the connection leads.
+    pub via: Via,
     pool: Weak<Pool>,
 }
 
@@ -84,13 +87,19 @@ impl Pool {
         Checkout {
             sender: kept.sender,
             ear: kept.ear,
+            via: kept.via,
             reused: kept.used,
             pool: Rc::downgrade(self),
         }
     }
 
     /// Starts HTTP/1.1 on a new connection.
-    pub async fn open(self: &Rc<Self>, dialer: &Dialer, io: Stream) -> Result<Checkout, Fault> {
+    pub async fn open(
+        self: &Rc<Self>,
+        dialer: &Dialer,
+        connected: Connected,
+    ) -> Result<Checkout, Fault> {
+        let Connected { io, via, .. } = connected;
         let limits = dialer.head_limits();
         let ear = Ear::default();
         let (sender, connection) = Builder::new()
@@ -108,6 +117,7 @@ impl Pool {
         Ok(Checkout {
             sender,
             ear,
+            via,
             reused: false,
             pool: Rc::downgrade(self),
         })
@@ -122,15 +132,16 @@ impl Pool {
 
     /// Keeps a new connection for whoever comes next.
     pub fn keep(&self, new: Checkout) {
-        self.put(new.sender, new.ear, new.reused);
+        self.put(new.sender, new.ear, new.via, new.reused);
     }
 
-    fn put(&self, sender: SendRequest<RequestBody>, ear: Ear, used: bool) {
+    fn put(&self, sender: SendRequest<RequestBody>, ear: Ear, via: Via, used: bool) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push(Idle {
                 sender,
                 ear,
+                via,
                 since: Instant::now(),
                 used,
             });
@@ -145,11 +156,11 @@ impl Checkout {
             return;
         };
         if self.sender.is_ready() {
-            pool.put(self.sender, self.ear, true);
+            pool.put(self.sender, self.ear, self.via, true);
         } else if !self.sender.is_closed() {
             tokio::task::spawn_local(async move {
                 if ready(&mut self.sender).await {
-                    pool.put(self.sender, self.ear, true);
+                    pool.put(self.sender, self.ear, self.via, true);
                 }
             });
         }
@@ -180,7 +191,11 @@ mod tests {
         tokio::task::spawn_local(connection);
         sender.ready().await.expect("an open connection");
         let pool = Pool::new();
-        pool.put(sender, Ear::default(), true);
+        let via = Via {
+            member: 0,
+            peer: None,
+        };
+        pool.put(sender, Ear::default(), via, true);
         (pool, theirs)
     }
 

@@ -31,6 +31,7 @@ use self::windows::{OWN, SHARED, Windows};
 
 use super::connect::{Connected, Dialer};
 use super::shared::Shared;
+use super::via::Via;
 use super::{IDLE_TIMEOUT, Version};
 use crate::listen::stream::Stream;
 use crate::proxy::local;
@@ -57,6 +58,7 @@ pub struct Pool {
 /// A connection: the pool and the requests on it hold it. When all have let go it ends.
 struct Connection {
     sender: SendRequest<Bytes>,
+    via: Via,
     streams: Cell<usize>,
     /// Whether it has carried a request.
     used: Cell<bool>,
@@ -115,6 +117,11 @@ impl Slot {
         ends: bool,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         self.sender.send_request(head, ends)
+    }
+
+    /// Where the connection leads.
+    pub fn via(&self) -> Via {
+        self.connection.via
     }
 
     /// The same place, for the request's body to hold.
@@ -186,8 +193,8 @@ impl Pool {
     }
 
     /// Starts HTTP/2 on a connection that is already there.
-    pub async fn open(&self, io: Stream) -> Result<(), Fault> {
-        let connection = self.handshake(io).await?;
+    pub async fn open(&self, connected: Connected) -> Result<(), Fault> {
+        let connection = self.handshake(connected.io, connected.via).await?;
         self.connections.borrow_mut().push(connection);
         Ok(())
     }
@@ -227,19 +234,19 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<(), TakeError> {
-        let Connected { io, version } = self
+        let connected = self
             .dialer
             .dial(Some(Version::Http2))
             .await
             .map_err(TakeError::Fault)?;
-        if version == Version::Http1 {
+        if connected.version == Version::Http1 {
             return Err(TakeError::SpeaksHttp1);
         }
-        self.open(io).await.map_err(TakeError::Fault)
+        self.open(connected).await.map_err(TakeError::Fault)
     }
 
     /// Ends when the upstream's SETTINGS have come: only they say how many streams it takes.
-    async fn handshake(&self, io: Stream) -> Result<Rc<Connection>, Fault> {
+    async fn handshake(&self, io: Stream, via: Via) -> Result<Rc<Connection>, Fault> {
         let tls = matches!(io, Stream::ClientTls(_));
         let state = Rc::new(State::default());
         let io = Witnessed::new(io, Rc::clone(&state));
@@ -266,6 +273,7 @@ impl Pool {
         );
         let connection = Rc::new(Connection {
             sender,
+            via,
             streams: Cell::new(0),
             used: Cell::new(false),
             idle: Cell::new(None),

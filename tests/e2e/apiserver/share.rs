@@ -253,7 +253,10 @@ fn a_caller_that_only_watches_hears_of_goaway_at_once_and_keeps_its_watch() {
         for _ in 0..3 {
             rig.server.tick();
             let event = tokio::time::timeout(PROMPTLY, watch.data()).await;
-            let event = event.expect("promptly").expect("an event").expect("no error");
+            let event = event
+                .expect("promptly")
+                .expect("an event")
+                .expect("no error");
             let _ = watch.flow_control().release_capacity(event.len());
         }
         rig.server.end_watches();

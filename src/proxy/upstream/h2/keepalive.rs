@@ -122,11 +122,20 @@ mod tests {
         for (seconds, last, expected, why) in [
             (60, Some(30), 60, "pinged before it was doubled"),
             (60, None, 60, "never pinged"),
-            (3600, Some(3600), 3600, "configured, and longer than any complaint leads to"),
+            (
+                3600,
+                Some(3600),
+                3600,
+                "configured, and longer than any complaint leads to",
+            ),
         ] {
             let pings = pings(seconds);
             pings.complained(last.map(Duration::from_secs));
-            assert_eq!(pings.interval.get(), Some(Duration::from_secs(expected)), "{why}");
+            assert_eq!(
+                pings.interval.get(),
+                Some(Duration::from_secs(expected)),
+                "{why}"
+            );
         }
         let none = Pings::new(None, Duration::ZERO, HeaderValue::from_static("etcd"));
         none.complained(None);

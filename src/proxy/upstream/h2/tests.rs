@@ -21,6 +21,10 @@ async fn connection() -> Rc<Connection> {
     tokio::spawn(engine);
     Rc::new(Connection {
         sender,
+        via: Via {
+            member: 0,
+            peer: None,
+        },
         streams: Cell::new(0),
         used: Cell::new(false),
         idle: Cell::new(None),
@@ -58,7 +62,11 @@ async fn connections_of_one_callers_own_are_let_go_with_the_shared_ones() {
     tokio::time::advance(IDLE_TIMEOUT - Duration::from_millis(1)).await;
     shared.sweep();
     assert_eq!(own.h2.connections.borrow().len(), 1, "not yet");
-    assert_eq!(shared.twins.borrow().len(), 1, "the other's caller has gone");
+    assert_eq!(
+        shared.twins.borrow().len(),
+        1,
+        "the other's caller has gone"
+    );
     tokio::time::advance(Duration::from_millis(1)).await;
     shared.sweep();
     assert!(own.h2.connections.borrow().is_empty());
