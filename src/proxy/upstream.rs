@@ -110,7 +110,7 @@ impl Lease {
     /// Where the connection leads.
     pub fn via(&self) -> Option<Via> {
         match self {
-            Self::Http1(checkout) => checkout.as_ref().map(|checkout| checkout.via),
+            Self::Http1(checkout) => checkout.as_ref().map(|checkout| checkout.ear.via()),
             Self::Http2 { slot } => Some(slot.via()),
             Self::Tunnel => None,
         }

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::connect::{Connected, Dialer};
 use super::heard::Ear;
-use super::via::Via;
 use super::{IDLE_TIMEOUT, MAX_IDLE};
 use crate::proxy::body::RequestBody;
 use crate::proxy::http1::buffer;
@@ -30,7 +29,6 @@ pub struct Pool {
 struct Idle {
     sender: SendRequest<RequestBody>,
     ear: Ear,
-    via: Via,
     since: Instant,
     used: bool,
 }
@@ -41,10 +39,8 @@ pub struct Checkout {
     pub sender: SendRequest<RequestBody>,
     /// Whether it has carried a request before.
     pub reused: bool,
-    /// Whether the upstream has said anything since this was taken.
+    /// Whether the upstream has said anything since this was taken, and which member it is.
     pub ear: Ear,
-    /// Where the connection leads.
-    pub via: Via,
     pool: Weak<Pool>,
 }
 
@@ -87,7 +83,6 @@ impl Pool {
         Checkout {
             sender: kept.sender,
             ear: kept.ear,
-            via: kept.via,
             reused: kept.used,
             pool: Rc::downgrade(self),
         }
@@ -101,7 +96,7 @@ impl Pool {
     ) -> Result<Checkout, Fault> {
         let Connected { io, via, .. } = connected;
         let limits = dialer.head_limits();
-        let ear = Ear::default();
+        let ear = Ear::new(via);
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
             .max_headers(limits.fields)
@@ -117,7 +112,6 @@ impl Pool {
         Ok(Checkout {
             sender,
             ear,
-            via,
             reused: false,
             pool: Rc::downgrade(self),
         })
@@ -132,16 +126,15 @@ impl Pool {
 
     /// Keeps a new connection for whoever comes next.
     pub fn keep(&self, new: Checkout) {
-        self.put(new.sender, new.ear, new.via, new.reused);
+        self.put(new.sender, new.ear, new.reused);
     }
 
-    fn put(&self, sender: SendRequest<RequestBody>, ear: Ear, via: Via, used: bool) {
+    fn put(&self, sender: SendRequest<RequestBody>, ear: Ear, used: bool) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push(Idle {
                 sender,
                 ear,
-                via,
                 since: Instant::now(),
                 used,
             });
@@ -156,11 +149,11 @@ impl Checkout {
             return;
         };
         if self.sender.is_ready() {
-            pool.put(self.sender, self.ear, self.via, true);
+            pool.put(self.sender, self.ear, true);
         } else if !self.sender.is_closed() {
             tokio::task::spawn_local(async move {
                 if ready(&mut self.sender).await {
-                    pool.put(self.sender, self.ear, self.via, true);
+                    pool.put(self.sender, self.ear, true);
                 }
             });
         }
@@ -179,6 +172,7 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
     use tokio::task::LocalSet;
 
+    use super::super::via::Via;
     use super::*;
 
     /// A pool that keeps one connection, and the upstream's end of it.
@@ -195,7 +189,7 @@ mod tests {
             member: 0,
             peer: None,
         };
-        pool.put(sender, Ear::default(), via, true);
+        pool.put(sender, Ear::new(via), true);
         (pool, theirs)
     }
 
