@@ -193,10 +193,11 @@ fn server(ends: &Ends, settings: &Settings, asked: &Asked<'_>) -> (String, Optio
     };
     let (host, port) = split(value.and_then(visible).unwrap_or_default());
     let replaceable = settings.direction == Direction::Egress && upstream.host.is_none();
-    if replaceable && names_listener(host, port, ends.local, grpc) {
-        if let Some(server) = server_at(&upstream.target, grpc) {
-            return server;
-        }
+    if replaceable
+        && names_listener(host, port, ends.local, grpc)
+        && let Some(server) = server_at(&upstream.target, grpc)
+    {
+        return server;
     }
     (host.to_owned(), port.or(default))
 }

@@ -14,9 +14,7 @@ use super::describe::{self, Ends};
 use super::head::{Head, Line};
 use super::keep::{Held, Unsampled};
 use super::listener::Listener;
-use super::settings::Settings;
 use super::tunnel::side::Tally;
-use super::upstream::via::{self, Via};
 use super::worker::Worker;
 use crate::access_log::{Entry, Mode};
 use crate::context::traceparent::TraceParent;
@@ -213,19 +211,6 @@ impl Exchange {
     pub fn record(&mut self, change: impl FnOnce(&mut Record)) {
         if let Some(open) = &self.open {
             open.change(change);
-        }
-    }
-
-    /// By which connection it went to the upstream, if by any; on egress that is seen on spans.
-    pub fn reached(&mut self, via: Option<Via>, settings: &Settings) {
-        if self.call.ended.direction == Direction::Ingress {
-            return;
-        }
-        if let Some(open) = &self.open {
-            open.change(|record| via::tell(via, settings.upstream_at(self.to), record));
-        }
-        if let Some(held) = &mut self.held {
-            held.via = via;
         }
     }
 

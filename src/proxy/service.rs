@@ -99,8 +99,7 @@ fn begin(
     } = match passed {
         Ok(passed) => passed,
         Err(fault) => {
-            let refused = Outcome::Refused(fault);
-            let mut answer = local(fault, refused, grpc, exchange, open);
+            let mut answer = local(fault, Outcome::Refused(fault), grpc, exchange, open);
             // Whoever isn't known goes on with another credential, if nothing is left unread.
             let goes_on = fault == Fault::Unauthorized && body.is_end_stream();
             if !connection.http2 && !goes_on {
@@ -170,8 +169,8 @@ impl Serving {
                 Arrived::Again(mut again) => {
                     let headers = &mut again.request.0.headers;
                     let (connection, listener) = (&waiting.connection, &waiting.listener);
+                    waiting.exchange.reached(again.via, &listener.settings);
                     let exchange = &mut waiting.exchange;
-                    exchange.reached(again.via, &listener.settings);
                     pipeline::resend(connection, listener, headers, again.fault, exchange);
                     flight.resend(again);
                 }
@@ -286,13 +285,10 @@ impl Reply {
     }
 
     fn relay(mut self, answer: Answer) -> Response<ResponseBody> {
-        let Answer {
-            response,
-            lease,
-            version,
-        } = answer;
+        let lease = answer.lease;
         self.exchange.reached(lease.via(), &self.listener.settings);
-        let (mut parts, body) = response.into_parts();
+        let version = answer.version;
+        let (mut parts, body) = answer.response.into_parts();
         let settled = pipeline::response(
             parts.status.as_u16(),
             &mut parts.headers,
@@ -329,9 +325,8 @@ impl Reply {
 
     /// The upstream broke the protocol; its connection is lost.
     fn broken(self) -> Response<ResponseBody> {
-        let fault = Fault::Protocol;
-        let outcome = Outcome::Upstream(fault);
-        local(fault, outcome, false, self.exchange, self.open)
+        let outcome = Outcome::Upstream(Fault::Protocol);
+        local(Fault::Protocol, outcome, false, self.exchange, self.open)
     }
 
     fn http(mut self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {

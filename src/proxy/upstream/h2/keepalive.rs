@@ -6,7 +6,7 @@
 //! interval doubles.
 
 use std::cell::Cell;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -71,32 +71,26 @@ impl Pings {
 }
 
 /// Resolves when a ping wasn't answered in time; never if none are sent.
-pub(super) fn watch(
-    schedule: Rc<Pings>,
-    pings: Option<PingPong>,
-    state: Rc<State>,
-) -> impl Future<Output = ()> + use<> {
-    async move {
-        let Some(mut pings) = pings else {
+pub(super) async fn watch(schedule: Rc<Pings>, pings: Option<PingPong>, state: Rc<State>) {
+    let Some(mut pings) = pings else {
+        return pending().await;
+    };
+    loop {
+        let Some(interval) = schedule.interval.get() else {
             return pending().await;
         };
-        loop {
-            let Some(interval) = schedule.interval.get() else {
-                return pending().await;
-            };
-            let before = state.seen.reads();
-            tokio::time::sleep(interval).await;
-            if state.seen.reads() != before {
-                continue;
-            }
-            state.pinged.set(Some(interval));
-            let answer = tokio::time::timeout(schedule.timeout, pings.ping(Ping::opaque())).await;
-            match answer {
-                Ok(Ok(_)) => {}
-                // The engine itself knows that it has ended.
-                Ok(Err(_)) => return pending().await,
-                Err(_) => return,
-            }
+        let before = state.seen.reads();
+        tokio::time::sleep(interval).await;
+        if state.seen.reads() != before {
+            continue;
+        }
+        state.pinged.set(Some(interval));
+        let answer = tokio::time::timeout(schedule.timeout, pings.ping(Ping::opaque())).await;
+        match answer {
+            Ok(Ok(_)) => {}
+            // The engine itself knows that it has ended.
+            Ok(Err(_)) => return pending().await,
+            Err(_) => return,
         }
     }
 }

@@ -57,7 +57,8 @@ async fn connections_of_one_callers_own_are_let_go_with_the_shared_ones() {
     let shared = Upstream::new(settings, limits, None, &counters);
     let own = shared.twin(&Rc::default());
     shared.twin(&Rc::default());
-    own.h2.connections.borrow_mut().push(connection().await);
+    let connection = connection().await;
+    own.h2.connections.borrow_mut().push(connection);
     shared.sweep();
     tokio::time::advance(IDLE_TIMEOUT - Duration::from_millis(1)).await;
     shared.sweep();
