@@ -14,6 +14,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -159,6 +160,11 @@ impl Frames {
             }
         }
         false
+    }
+
+    /// Lets the peer send so many bytes more on the connection.
+    pub fn widen(&mut self, bytes: u32) -> bool {
+        self.frame(WINDOW_UPDATE, 0, 0, &bytes.to_be_bytes())
     }
 
     /// Takes leave, of streams beyond `last`, with this code and these words.

@@ -10,6 +10,8 @@ use h2::client;
 use http::{Method, Response};
 use tokio::net::TcpStream;
 
+use super::files::TempDir;
+use super::frames::{Frames, pseudo};
 use super::proxy::{self, Proxy};
 use super::streams::{self, Upstream, soon};
 
@@ -126,4 +128,28 @@ fn a_caller_that_reads_nothing_holds_no_more_than_one_window_of_answers() {
             }
         });
     }
+}
+
+#[test]
+fn a_caller_that_leaves_its_socket_unread_holds_a_frame_for_each_stream_besides() {
+    // Of unix sockets, which are small.
+    const SOCKETS: u64 = 512 * 1024;
+    let (sent, directory) = (Arc::new(AtomicU64::new(0)), TempDir::new());
+    let component = generous(512 * 1024, &sent);
+    let path = directory.join("proxy");
+    let upstream = format!(
+        "{{url: \"{}\", protocol: http2, share: connection}}",
+        component.url()
+    );
+    let yaml =
+        proxy::quiet(&upstream, "").replace("127.0.0.1:0", &format!("unix://{}", path.display()));
+    let _proxy = Proxy::start(&yaml);
+    let mut caller = Frames::connect_unix(&path);
+    caller.widen(1 << 30);
+    for at in 0..REQUESTS as u32 {
+        assert!(caller.head(1 + 2 * at, &pseudo("GET", "/"), true));
+    }
+    let stood = streams::run(standstill(&sent));
+    let most = WINDOW + (REQUESTS * FRAME) as u64 + SOCKETS;
+    assert!(stood <= most, "{stood} bytes, expected {most} at most");
 }

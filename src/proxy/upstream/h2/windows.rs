@@ -27,10 +27,10 @@ pub(super) const SHARED: Windows = Windows {
 };
 
 /// Of a connection of one caller's own, of which a caller gets one by connecting: 5 MiB in all, and 1 MiB
-/// where frames have more than 256 bytes. A caller that reads none of eight large answers may wait
-/// for its others; nobody else does.
+/// where frames have more than 256 bytes; those of 52 bytes never end it. A caller that reads none of
+/// four large answers may wait for its others; nobody else does.
 pub(super) const OWN: Windows = Windows {
-    stream: 128 * 1024,
+    stream: 256 * 1024,
     connection: 1024 * 1024,
     frames: 4 * 1024 * 1024,
 };
