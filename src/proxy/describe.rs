@@ -37,6 +37,11 @@ impl Ends {
             to,
         }
     }
+
+    /// The request's destination.
+    pub const fn to(&self) -> u16 {
+        self.to
+    }
 }
 
 /// What a caller asked for, as far as every record says it.
@@ -188,15 +193,22 @@ fn server(ends: &Ends, settings: &Settings, asked: &Asked<'_>) -> (String, Optio
     };
     let (host, port) = split(value.and_then(visible).unwrap_or_default());
     let replaceable = settings.direction == Direction::Egress && upstream.host.is_none();
-    if replaceable && names_listener(host, port, ends.local, grpc) {
-        match &upstream.target {
-            Target::Tcp { host, port } => return (host.clone(), Some(*port)),
-            // An HTTP URL has no place for a socket's path.
-            Target::Unix(path) if grpc => return (path.display().to_string(), None),
-            Target::Unix(_) => {}
-        }
+    if replaceable
+        && names_listener(host, port, ends.local, grpc)
+        && let Some(server) = server_at(&upstream.target, grpc)
+    {
+        return server;
     }
     (host.to_owned(), port.or(default))
+}
+
+/// Host and port of an upstream's member, as spans say them.
+pub fn server_at(target: &Target, grpc: bool) -> Option<(String, Option<u16>)> {
+    match target {
+        Target::Tcp { host, port } => Some((host.clone(), Some(*port))),
+        // An HTTP URL has no place for a socket's path.
+        Target::Unix(path) => grpc.then(|| (path.display().to_string(), None)),
+    }
 }
 
 /// Whether an authority is nothing but the address the caller connected to.

@@ -1,6 +1,5 @@
 //! One request's life: it begins when the head is read and ends exactly once.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,13 +9,13 @@ use http::{HeaderName, Method};
 use super::capture;
 use super::connection::Connection;
 use super::correlation::held::Held as Entered;
-use super::describe::{self, Ends};
+use super::describe;
 use super::head::{Head, Line};
 use super::keep::{Held, Unsampled};
 use super::listener::Listener;
 use super::tunnel::side::Tally;
 use super::worker::Worker;
-use crate::access_log::{Entry, Mode};
+use crate::access_log::Mode;
 use crate::context::traceparent::TraceParent;
 use crate::metrics::Call;
 use crate::metrics::labels::{Label as _, MethodClass, RequestRefusal, Version};
@@ -27,10 +26,12 @@ use crate::span::events::Moment;
 use crate::span::record::{Direction, Fault, Outcome, Record};
 
 mod attempts;
+mod logged;
 pub mod open;
 pub mod segments;
 
-use self::open::{Earlier, Open, Uploaded};
+use self::logged::Logged;
+use self::open::{Open, Uploaded};
 use self::segments::Segments;
 
 /// One request being served; ends on drop if nothing ended it before.
@@ -55,19 +56,6 @@ pub struct Exchange {
     pub(super) by_trailers: bool,
     /// The keys under which it is found while it is open.
     pub(super) entered: Option<Entered>,
-}
-
-/// What the access log says beside the record.
-#[derive(Default)]
-struct Logged {
-    /// The record was made for the log alone, and is no span's.
-    alone: bool,
-    /// When the head had been read, if that isn't when the record begins.
-    since: Option<Instant>,
-    /// What went on to the upstream.
-    context: Option<TraceParent>,
-    client: Option<IpAddr>,
-    protocol: &'static str,
 }
 
 impl Exchange {
@@ -154,50 +142,6 @@ impl Exchange {
     ) {
         let to = (self.to, self.call.method);
         self.held = Some(Held::remember(connection, to, line, headers, unsampled));
-    }
-
-    /// The context that goes on to the upstream.
-    pub fn handed_on(&mut self, context: TraceParent) {
-        if self.is_logged(context.flags.sampled()) {
-            self.logged.get_or_insert_default().context = Some(context);
-        }
-    }
-
-    fn is_logged(&self, sampled: bool) -> bool {
-        match self.access_log {
-            Mode::Off => false,
-            Mode::Sampled => sampled,
-            Mode::All => true,
-        }
-    }
-
-    /// If the access log wants this request, keeps what it will say: a request that isn't sampled
-    /// gets a record for that alone.
-    pub fn log(
-        &mut self,
-        connection: &Connection,
-        listener: &Listener,
-        line: Line<'_>,
-        headers: &impl Head,
-    ) {
-        if self.logged.is_none() && !self.is_logged(self.open.is_some()) {
-            return;
-        }
-        let logged = self.logged.get_or_insert_default();
-        let caller = connection.caller.address;
-        logged.client = caller.or(connection.peer.map(|peer| peer.ip()));
-        logged.protocol = match line.version {
-            http::Version::HTTP_10 => "HTTP/1.0",
-            http::Version::HTTP_2 => "HTTP/2",
-            _ => "HTTP/1.1",
-        };
-        if self.open.is_none() {
-            logged.alone = true;
-            let span = logged.context.unwrap_or_else(|| self.worker.unseen());
-            let ends = Ends::of(connection, self.to);
-            let record = describe::begin(&ends, listener, line, headers, span, self.start);
-            self.open = Some(Open::new(record, None));
-        }
     }
 
     /// The request leaves: where what is sent of its body is counted, if anybody will read that.
@@ -357,31 +301,6 @@ impl Exchange {
             }
             self.worker.export(record);
         }
-    }
-
-    /// Hands a logged request's record to the log, and to the exporter if it is a span's.
-    /// The log tells of the whole request, `earlier` segments included, and names the first of them.
-    fn hand_over(&self, record: Box<Record>, logged: &Logged, earlier: Earlier) {
-        let (client, protocol) = (logged.client, logged.protocol);
-        let start = logged.since.unwrap_or(self.start);
-        let entry = |mut record: Box<Record>, context| {
-            record.request_bytes += earlier.up;
-            record.response_bytes += earlier.down;
-            Entry {
-                record,
-                start,
-                context,
-                client,
-                protocol,
-            }
-        };
-        if logged.alone {
-            return self.worker.log(entry(record, logged.context));
-        }
-        let mut context = span(&record);
-        context.parent_id = earlier.first.unwrap_or(record.span_id);
-        self.worker.log(entry(record.clone(), Some(context)));
-        self.worker.export(record);
     }
 }
 

@@ -22,6 +22,7 @@ use super::judged::{Decided, Judged};
 use super::listener::Listener;
 use super::place::Place;
 use super::trace::TRACESTATE;
+use super::upstream::via::{self, Via};
 use super::worker::Worker;
 use crate::context::ids::{Flags, SpanId, TraceId};
 use crate::context::ot::{Ot, U56};
@@ -128,6 +129,8 @@ pub struct Held {
     audit_id: Option<Place>,
     /// The last tick before the response's head.
     headers: Option<Tick>,
+    /// By which connection it went to the upstream, on egress.
+    pub via: Option<Via>,
     /// Attempts beyond the first.
     pub resends: u8,
     /// Whether the connection became a tunnel.
@@ -264,6 +267,7 @@ impl Held {
         record.outcome = ended.outcome;
         if ended.direction == Direction::Egress {
             record.protocol_version = call.version.as_str();
+            via::tell(self.via, settings.upstream_at(self.ends.to()), &mut record);
         }
         record.resends = self.resends;
         record.upgraded = self.upgraded;
@@ -323,7 +327,7 @@ impl Held {
         self.texts.clear();
         self.captured.clear();
         (self.audit_id, self.headers) = (None, None);
-        (self.resends, self.upgraded) = (0, false);
+        (self.via, self.resends, self.upgraded) = (None, 0, false);
         (self.request_bytes, self.response_bytes) = (0, 0);
     }
 }

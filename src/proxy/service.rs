@@ -99,8 +99,7 @@ fn begin(
     } = match passed {
         Ok(passed) => passed,
         Err(fault) => {
-            let refused = Outcome::Refused(fault);
-            let mut answer = local(fault, refused, grpc, exchange, open);
+            let mut answer = local(fault, Outcome::Refused(fault), grpc, exchange, open);
             // Whoever isn't known goes on with another credential, if nothing is left unread.
             let goes_on = fault == Fault::Unauthorized && body.is_end_stream();
             if !connection.http2 && !goes_on {
@@ -170,6 +169,7 @@ impl Serving {
                 Arrived::Again(mut again) => {
                     let headers = &mut again.request.0.headers;
                     let (connection, listener) = (&waiting.connection, &waiting.listener);
+                    waiting.exchange.reached(again.via, &listener.settings);
                     let exchange = &mut waiting.exchange;
                     pipeline::resend(connection, listener, headers, again.fault, exchange);
                     flight.resend(again);
@@ -239,6 +239,7 @@ struct Reply {
 impl Reply {
     /// No answer came: the caller gets one made here, or the upstream's reset code.
     fn fail(mut self, failure: Failure) -> Result<Response<ResponseBody>, h2::Error> {
+        self.exchange.reached(failure.via, &self.listener.settings);
         if let Some((fault, outcome)) = failure.callers() {
             return Ok(self.interrupted(fault, outcome));
         }
@@ -271,12 +272,10 @@ impl Reply {
     }
 
     fn relay(mut self, answer: Answer) -> Response<ResponseBody> {
-        let Answer {
-            response,
-            lease,
-            version,
-        } = answer;
-        let (mut parts, body) = response.into_parts();
+        let lease = answer.lease;
+        self.exchange.reached(lease.via(), &self.listener.settings);
+        let version = answer.version;
+        let (mut parts, body) = answer.response.into_parts();
         let settled = pipeline::response(
             parts.status.as_u16(),
             &mut parts.headers,
@@ -313,9 +312,8 @@ impl Reply {
 
     /// The upstream broke the protocol; its connection is lost.
     fn broken(self) -> Response<ResponseBody> {
-        let fault = Fault::Protocol;
-        let outcome = Outcome::Upstream(fault);
-        local(fault, outcome, false, self.exchange, self.open)
+        let outcome = Outcome::Upstream(Fault::Protocol);
+        local(Fault::Protocol, outcome, false, self.exchange, self.open)
     }
 
     fn http(mut self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {

@@ -12,10 +12,11 @@ mod patience;
 pub mod raw;
 mod saved;
 mod shared;
+pub mod via;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ use tokio::sync::Notify;
 
 use self::connect::{Connected, Dialer, HeadLimits, UpstreamTls};
 use self::shared::Shared;
+use self::via::Via;
 use super::settings::{UpstreamProtocol, UpstreamSettings};
-use crate::listen::stream::Stream;
 use crate::metrics::labels;
 use crate::metrics::shard::ListenerShard;
 use crate::span::record::Fault;
@@ -71,6 +72,8 @@ pub struct Upstream {
     h1: Rc<h1::Pool>,
     h2: Rc<h2::Pool>,
     raw: raw::Pool,
+    /// Of callers' connections that have ways of their own.
+    twins: RefCell<Vec<Weak<Self>>>,
     /// What ALPN chose last; the next request looks there first.
     learned: Cell<Option<Version>>,
     /// Whoever needs to know it first.
@@ -104,6 +107,15 @@ impl Lease {
         matches!(self, Self::Http2 { slot } if slot.upload_was_malformed())
     }
 
+    /// Where the connection leads.
+    pub fn via(&self) -> Option<Via> {
+        match self {
+            Self::Http1(checkout) => checkout.as_ref().map(|checkout| checkout.ear.via()),
+            Self::Http2 { slot } => Some(slot.via()),
+            Self::Tunnel => None,
+        }
+    }
+
     /// The response has been read to its end.
     pub fn give_back(&mut self) {
         if let Self::Http1(checkout) = self
@@ -127,10 +139,12 @@ impl Upstream {
     }
 
     /// Another way to the same, with connections of its own; `left` is told when the upstream has
-    /// taken leave of one over HTTP/2.
+    /// taken leave of one over HTTP/2. It is swept with this one.
     pub fn twin(&self, left: &Rc<Notify>) -> Rc<Self> {
         let settings = self.settings.clone();
-        Self::over(Rc::clone(&self.dialer), settings, Some(Rc::clone(left)))
+        let twin = Self::over(Rc::clone(&self.dialer), settings, Some(Rc::clone(left)));
+        self.twins.borrow_mut().push(Rc::downgrade(&twin));
+        twin
     }
 
     fn over(dialer: Rc<Dialer>, settings: UpstreamSettings, left: Option<Rc<Notify>>) -> Rc<Self> {
@@ -140,6 +154,7 @@ impl Upstream {
             h1: h1::Pool::new(),
             h2: h2::Pool::new(Rc::clone(&dialer), left),
             raw: raw::Pool::default(),
+            twins: RefCell::default(),
             dialer,
             learned: Cell::new(None),
             learning: Shared::default(),
@@ -195,7 +210,7 @@ impl Upstream {
                     return Ok(Checkout::Http1(kept));
                 }
                 let connected = self.dialer.dial(Some(Version::Http1)).await?;
-                let opened = self.h1.open(&self.dialer, connected.io).await;
+                let opened = self.h1.open(&self.dialer, connected).await;
                 opened.map(Checkout::Http1)
             }
             Some(Version::Http2) => match self.h2.take().await {
@@ -223,6 +238,10 @@ impl Upstream {
         self.h1.sweep();
         self.h2.sweep();
         self.raw.sweep();
+        self.twins.borrow_mut().retain(|twin| {
+            let twin = twin.upgrade();
+            twin.inspect(|twin| twin.sweep()).is_some()
+        });
     }
 
     /// Whether callers of HTTP/1 are always served over HTTP/1.
@@ -240,10 +259,10 @@ impl Upstream {
     }
 
     /// A new connection for the relay.
-    pub async fn dial_raw(&self) -> Result<Box<Stream>, Fault> {
-        let connected = self.dialer.dial(Some(Version::Http1)).await?;
-        match connected.version {
-            Version::Http1 => Ok(Box::new(connected.io)),
+    pub async fn dial_raw(&self) -> Result<Box<raw::Connection>, Fault> {
+        let Connected { io, version, via } = self.dialer.dial(Some(Version::Http1)).await?;
+        match version {
+            Version::Http1 => Ok(Box::new(raw::Connection { io, via })),
             Version::Http2 => Err(Fault::Protocol),
         }
     }
@@ -268,10 +287,11 @@ impl Upstream {
         let dialer = Rc::clone(&self.dialer);
         let (h1, h2) = (Rc::clone(&self.h1), Rc::clone(&self.h2));
         async move {
-            let Connected { io, version } = dialer.dial(None).await?;
+            let connected = dialer.dial(None).await?;
+            let version = connected.version;
             match version {
-                Version::Http1 => h1.keep(h1.open(&dialer, io).await?),
-                Version::Http2 => h2.open(io).await?,
+                Version::Http1 => h1.keep(h1.open(&dialer, connected).await?),
+                Version::Http2 => h2.open(connected).await?,
             }
             Ok(version)
         }

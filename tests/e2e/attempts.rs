@@ -104,6 +104,11 @@ fn assert_two(spans: Vec<Span>, error: &str, heard: &Heard) {
         assert_eq!(hex(&span.parent_span_id), PARENT, "both are the caller's");
     }
     let of = |span: &Span, name: &str| attribute(&span.attributes, name);
+    for span in [&failed, &other] {
+        let port = of(span, "network.peer.port");
+        assert!(port.is_some(), "each was sent");
+        assert_eq!(port, of(span, "server.port"));
+    }
     assert_eq!(of(&failed, "error.type").as_deref(), Some(error));
     assert_eq!(of(&failed, "http.request.resend_count"), None);
     assert_eq!(of(&failed, "http.response.status_code"), None);

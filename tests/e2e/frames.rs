@@ -12,7 +12,9 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -144,6 +146,33 @@ impl Frames {
                 _ => {}
             }
         }
+    }
+
+    /// Reads on to a ping; whether one comes.
+    pub fn pinged(&mut self) -> bool {
+        while let Some((kind, flags, ..)) = self.next() {
+            match kind {
+                PING if flags & ACK == 0 => return true,
+                SETTINGS if flags & ACK == 0 => {
+                    self.frame(SETTINGS, ACK, 0, &[]);
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Lets the peer send so many bytes more on the connection.
+    pub fn widen(&mut self, bytes: u32) -> bool {
+        self.frame(WINDOW_UPDATE, 0, 0, &bytes.to_be_bytes())
+    }
+
+    /// Takes leave, of streams beyond `last`, with this code and these words.
+    pub fn goaway(&mut self, last: u32, code: u32, words: &[u8]) -> bool {
+        let mut payload = last.to_be_bytes().to_vec();
+        payload.extend(code.to_be_bytes());
+        payload.extend(words);
+        self.frame(GOAWAY, 0, 0, &payload)
     }
 
     /// Sends a whole request head.

@@ -8,9 +8,24 @@ use std::time::Instant;
 
 use super::{Exchange, span};
 use crate::context::traceparent::TraceParent;
+use crate::proxy::settings::Settings;
+use crate::proxy::upstream::via::{self, Via};
 use crate::span::record::{Direction, Fault, Outcome, Record};
 
 impl Exchange {
+    /// By which connection it went to the upstream, if by any; on egress that is seen on spans.
+    pub fn reached(&mut self, via: Option<Via>, settings: &Settings) {
+        if self.call.ended.direction == Direction::Ingress {
+            return;
+        }
+        if let Some(open) = &self.open {
+            open.change(|record| via::tell(via, settings.upstream_at(self.to), record));
+        }
+        if let Some(held) = &mut self.held {
+            held.via = via;
+        }
+    }
+
     /// An attempt has failed and another one begins. If that gets a span of its own, the request
     /// goes on in the context that is returned; otherwise in the one it has: a second id that
     /// nobody records would tell nothing.
@@ -49,7 +64,10 @@ impl Exchange {
         let open = self.open.as_ref()?;
         let mut failed = open.again(self.worker.ids.borrow_mut().span_id(), now)?;
         failed.outcome = Outcome::Upstream(fault);
-        open.change(|record| record.resends = record.resends.saturating_add(1));
+        open.change(|record| {
+            record.resends = record.resends.saturating_add(1);
+            record.peer = None;
+        });
         Some(failed)
     }
 }

@@ -10,10 +10,13 @@ use http::HeaderMap;
 use http::header;
 use http_body::{Body, Frame, SizeHint};
 
-/// A stream's data and trailers. Data that was taken may be sent anew by the peer: flow control
-/// follows the reader, so nothing is buffered beyond a window (RFC 9113, section 5.2).
+/// A stream's data and trailers. Flow control follows the reader: data counts against the peer's window
+/// until what comes behind it is asked for, so that nothing, not even what the reader hasn't passed
+/// on yet, is held beyond a window (RFC 9113, section 5.2).
 pub struct Frames {
     stream: RecvStream,
+    /// Bytes the reader has, and may not have passed on.
+    held: usize,
     /// `content-length`, which the engine holds the peer to.
     length: Option<u64>,
     data_done: bool,
@@ -32,6 +35,7 @@ impl Frames {
         };
         Self {
             stream,
+            held: 0,
             length,
             data_done: false,
             ended: Cell::new(ended),
@@ -39,8 +43,17 @@ impl Frames {
     }
 
     /// The stream itself, whose frames mean something else from here on.
-    pub fn into_inner(self) -> RecvStream {
+    pub fn into_inner(mut self) -> RecvStream {
+        self.release();
         self.stream
+    }
+
+    fn release(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        if held > 0 {
+            // Fails only for more than was received.
+            let _ = self.stream.flow_control().release_capacity(held);
+        }
     }
 }
 
@@ -57,11 +70,11 @@ impl Body for Frames {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let this = self.get_mut();
+        this.release();
         if !this.data_done {
             match ready!(this.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // Fails only for more than was received.
-                    let _ = this.stream.flow_control().release_capacity(data.len());
+                    this.held = data.len();
                     if let Some(length) = &mut this.length {
                         *length = length.saturating_sub(data.len() as u64);
                     }

@@ -12,8 +12,8 @@ use crate::proxy::body::CutOff;
 
 /// Resolves when the body has been handed over to its end, or one of both sides broke.
 ///
-/// At most one frame of the body waits here, and, unless [`Pump::exact`], one in the engine: a slow
-/// reader slows its writer.
+/// At most one frame of the body waits here, and in the engine nothing but what the peer's window takes,
+/// and small ends: a slow reader slows its writer.
 pub struct Pump<B> {
     body: B,
     stream: SendStream<Bytes>,
@@ -21,9 +21,12 @@ pub struct Pump<B> {
     waiting: Option<Bytes>,
     /// It is the last one.
     last: bool,
-    /// No more is handed over than the peer's window takes.
+    /// Nothing at all waits in the engine.
     exact: bool,
 }
+
+/// Bytes of a last frame that need no room: asking for it costs more.
+const SMALL: usize = 1024;
 
 /// Nothing more is to be sent.
 struct Over;
@@ -43,8 +46,8 @@ where
         }
     }
 
-    /// The same, and what was handed over leaves: nothing is left to wait in the engine, which
-    /// counts the stream as open as long as something does.
+    /// The same, and what was handed over leaves, even if it is small: the engine counts the stream as
+    /// open as long as something waits.
     pub const fn exact(body: B, stream: SendStream<Bytes>) -> Self {
         let mut pump = Self::new(body, stream);
         pump.exact = true;
@@ -53,13 +56,13 @@ where
 
     /// Ready when a frame was dealt with.
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
-        if self.waiting.is_some() {
-            let room = ready!(self.room(cx))?;
+        if let Some(frame) = &self.waiting {
+            let wanted = frame.len();
+            let room = ready!(self.room(wanted, cx))?;
             let mut frame = self.waiting.take().unwrap_or_default();
-            if self.exact && room < frame.len() {
-                let rest = frame.split_off(room);
+            if room < wanted {
+                self.waiting = Some(frame.split_off(room));
                 self.send(frame, false)?;
-                self.hold(rest);
                 return Poll::Ready(Ok(()));
             }
             self.send(frame, self.last)?;
@@ -77,15 +80,15 @@ where
             }
         };
         match frame.into_data() {
-            Ok(data) if self.body.is_end_stream() && (data.is_empty() || !self.exact) => {
-                // The last one needs no room: nothing can come behind it.
+            Ok(data) if self.body.is_end_stream() && self.needs_no_room(&data) => {
+                // Nothing can come behind it.
                 let _ = self.send(data, true);
                 Poll::Ready(Err(Over))
             }
             Ok(data) if data.is_empty() => Poll::Ready(Ok(())),
             Ok(data) => {
                 self.last = self.body.is_end_stream();
-                self.hold(data);
+                self.waiting = Some(data);
                 Poll::Ready(Ok(()))
             }
             Err(frame) => {
@@ -98,21 +101,23 @@ where
         }
     }
 
-    /// Has a frame wait for the peer's window.
-    fn hold(&mut self, data: Bytes) {
-        // What is asked for is kept from the connection's other streams: so if the rest of the
-        // frame may wait in the engine, this asks for little.
-        let ask = if self.exact { data.len() } else { 1 };
-        self.stream.reserve_capacity(ask);
-        self.waiting = Some(data);
+    /// Whether a last frame may wait in the engine.
+    fn needs_no_room(&self, data: &Bytes) -> bool {
+        data.is_empty() || (!self.exact && data.len() <= SMALL)
     }
 
-    /// Ready with the bytes the peer takes, when it takes any.
-    fn room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Over>> {
+    /// Ready with how many of so many bytes the peer takes, when it takes any.
+    fn room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Over>> {
         loop {
+            self.stream.reserve_capacity(wanted);
             let room = self.stream.capacity();
             if room > 0 {
                 return Poll::Ready(Ok(room));
+            }
+            if !self.exact {
+                // What is asked for is kept from the connection's other streams: so who waits asks
+                // for little.
+                self.stream.reserve_capacity(1);
             }
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(Ok(_)) => {}

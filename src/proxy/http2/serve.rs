@@ -23,6 +23,7 @@ use crate::proxy::body::{Incoming, ResponseBody};
 use crate::proxy::connection::Connection;
 use crate::proxy::local;
 use crate::proxy::service::{self, Asked, Said, Serving};
+use crate::proxy::settings::Share;
 use crate::proxy::tunnel::Promise;
 
 /// Bytes a caller may send ahead on one stream.
@@ -31,8 +32,11 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 /// Bytes a caller may send ahead on one connection.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
-/// Bytes of a response that may wait for a slow reader, per stream.
+/// Bytes of a response that the caller's windows take, and its socket doesn't, per stream.
 const SEND_BUFFER: usize = 128 * 1024;
+
+/// The same where a caller's connection has upstream connections of its own: a frame.
+const SMALL_SEND_BUFFER: usize = 16 * 1024;
 
 /// What small DATA frames nobody has read may cost beyond their bytes, per connection: the engine
 /// keeps about 256 bytes for each, and ends the connection beyond this. Sixteen uploads of a few
@@ -66,10 +70,14 @@ enum State<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Served<I> {
     /// Says hello on a byte stream.
     pub fn new(io: I, connection: Rc<Connection>, limits: &Limits) -> Self {
+        let share = connection.slot.current().settings.upstream.share;
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buffer_size(SEND_BUFFER)
+            .max_send_buffer_size(match share {
+                Share::Worker => SEND_BUFFER,
+                Share::Connection => SMALL_SEND_BUFFER,
+            })
             .data_frame_budget(FRAME_BUDGET)
             .max_concurrent_reset_streams(ANSWERED_EARLY)
             .reset_stream_duration(REMEMBERED)

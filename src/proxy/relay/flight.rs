@@ -16,9 +16,9 @@ use tokio::time::{Sleep, sleep};
 use super::Wires;
 use super::chunks::{Decoder, Encoder};
 use super::reply::Reply;
-use crate::listen::stream::Stream;
 use crate::proxy::listener::Listener;
 use crate::proxy::upstream::connect::{HeadLimits, is_tls};
+use crate::proxy::upstream::raw;
 use crate::span::record::Fault;
 
 /// How long a caller that was answered may pause amid its body.
@@ -65,7 +65,7 @@ pub struct Flight<'a> {
     /// The caller's connection and the buffers.
     pub wires: &'a mut Wires,
     /// The upstream's connection.
-    pub up: Box<Stream>,
+    pub up: Box<raw::Connection>,
     /// What the response needs.
     pub reply: &'a mut Reply,
     /// Whose trailers they are.
@@ -92,7 +92,7 @@ impl<'a> Flight<'a> {
     /// closed before the request reached it, and nothing else failed yet.
     pub fn new(
         wires: &'a mut Wires,
-        up: Box<Stream>,
+        up: Box<raw::Connection>,
         reply: &'a mut Reply,
         listener: &'a Listener,
         limits: HeadLimits,

@@ -21,7 +21,7 @@ use crate::proxy::http1;
 use crate::proxy::listener::Listener;
 use crate::proxy::pipeline::{self, Passed, Wanted};
 use crate::proxy::tunnel;
-use crate::proxy::upstream::Upstream;
+use crate::proxy::upstream::{Upstream, raw};
 use crate::span::record::{Fault, Outcome};
 
 impl Relay {
@@ -121,6 +121,8 @@ impl Relay {
                 Some(kept) => Ok(kept),
                 None => dial(upstream, &mut self.wires, watch).await,
             };
+            let via = up.as_ref().ok().map(|up| up.via);
+            reply.exchange.reached(via, &listener.settings);
             let up = match up {
                 Ok(up) => up,
                 Err(end) => return self.failed(end, reply, body.0.is_done(), false),
@@ -159,7 +161,7 @@ impl Relay {
                     };
                 }
                 End::Tunnel => {
-                    let up = flight.up;
+                    let up = flight.up.io;
                     self.tunnel(up, reply).await;
                     return Next::Drop;
                 }
@@ -219,7 +221,7 @@ impl Relay {
     }
 
     /// Bytes go both ways until both sides have ended; either may end its own first.
-    async fn tunnel(&mut self, up: Box<Stream>, reply: Reply) {
+    async fn tunnel(&mut self, up: Stream, reply: Reply) {
         let mut exchange = reply.exchange;
         exchange.upgraded();
         let wires = &mut self.wires;
@@ -287,7 +289,7 @@ async fn dial(
     upstream: &Upstream,
     wires: &mut Wires,
     watch: Option<usize>,
-) -> Result<Box<Stream>, End> {
+) -> Result<Box<raw::Connection>, End> {
     let mut dialing = Box::pin(upstream.dial_raw());
     poll_fn(|cx| {
         loop {

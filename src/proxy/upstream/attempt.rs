@@ -17,6 +17,7 @@ use super::forward::{Answer, Route};
 use super::heard::Ear;
 use super::patience::Patience;
 use super::saved::Saved;
+use super::via::Via;
 use super::{Checkout, Lease, Upstream, Version};
 use crate::proxy::body::{Incoming, RequestBody, Tape};
 use crate::proxy::http2::frames::Frames;
@@ -210,6 +211,11 @@ impl Attempt {
                 None => Poll::Pending,
             },
         }
+    }
+
+    /// Where its connection leads.
+    pub fn via(&self) -> Option<Via> {
+        self.lease.via()
     }
 
     /// What is left of the time to wait for an answer.

@@ -15,6 +15,8 @@ use tokio_rustls::TlsConnector;
 
 use super::Version;
 use super::endpoints::Endpoints;
+use super::h2::keepalive::Pings;
+use super::via::Via;
 use crate::listen::pem::TlsError;
 use crate::listen::stream::{Plain, Stream};
 use crate::listen::tls_client;
@@ -48,6 +50,8 @@ pub struct Connected {
     pub io: Stream,
     /// As asked for, or as ALPN chose.
     pub version: Version,
+    /// Where it leads.
+    pub via: Via,
 }
 
 /// Makes connections to one upstream.
@@ -57,6 +61,7 @@ pub struct Dialer {
     limits: HeadLimits,
     counters: Arc<ListenerShard>,
     endpoints: Endpoints,
+    pings: Rc<Pings>,
     /// For the tasks that look after members: they end with it.
     me: Weak<Self>,
 }
@@ -109,6 +114,11 @@ impl Dialer {
             limits,
             counters: Arc::clone(counters),
             endpoints: Endpoints::shuffled(settings.targets().count()),
+            pings: Pings::new(
+                settings.http2_ping,
+                settings.ping_timeout,
+                authority(settings),
+            ),
             me: Weak::clone(me),
         })
     }
@@ -133,14 +143,9 @@ impl Dialer {
         self.settings.connect_timeout
     }
 
-    /// HTTP/2 ping interval.
-    pub const fn http2_ping(&self) -> Option<Duration> {
-        self.settings.http2_ping
-    }
-
-    /// How long a ping may stay unanswered.
-    pub const fn ping_timeout(&self) -> Duration {
-        self.settings.ping_timeout
+    /// When connections over HTTP/2 are pinged.
+    pub const fn pings(&self) -> &Rc<Pings> {
+        &self.pings
     }
 
     /// Connects, TLS handshake included; `None` lets ALPN choose the version.
@@ -183,10 +188,20 @@ impl Dialer {
     }
 
     async fn attempt(&self, index: usize, version: Option<Version>) -> Result<Connected, Fault> {
+        let socket = self.socket(index).await?;
+        let peer = match &socket {
+            Plain::Tcp(socket) => socket.peer_addr().ok(),
+            Plain::Unix(_) => None,
+        };
+        let via = Via {
+            member: index,
+            peer,
+        };
         let Some(tls) = &self.tls else {
             return Ok(Connected {
-                io: Stream::Plain(self.socket(index).await?),
+                io: Stream::Plain(socket),
                 version: version.unwrap_or(Version::Http1),
+                via,
             });
         };
         let config = match (version, self.settings.protocol) {
@@ -196,7 +211,7 @@ impl Dialer {
         };
         let name = tls.names.get(index).ok_or(Fault::Internal)?;
         let stream = TlsConnector::from(Arc::clone(config))
-            .connect(name.clone(), self.socket(index).await?)
+            .connect(name.clone(), socket)
             .await
             .map_err(|_| Fault::Tls)?;
         let chosen = match stream.get_ref().1.alpn_protocol() {
@@ -208,6 +223,7 @@ impl Dialer {
         Ok(Connected {
             version: chosen,
             io: Stream::ClientTls(stream),
+            via,
         })
     }
 

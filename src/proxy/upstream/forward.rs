@@ -19,6 +19,7 @@ use http::request::Parts;
 
 use super::attempt::{Attempt, Step, Unanswered};
 use super::error::{CallerFault, EngineError};
+use super::via::Via;
 use super::{Lease, Need, Upstream, Version};
 use crate::proxy::body::{Incoming, RequestBody};
 use crate::proxy::gate::Gate;
@@ -41,9 +42,19 @@ pub struct Failure {
     pub fault: Fault,
     /// The engine's error, which may carry the upstream's reset code.
     pub error: Option<EngineError>,
+    /// Where the connection leads on which it was sent.
+    pub via: Option<Via>,
 }
 
 impl Failure {
+    const fn unsent(fault: Fault) -> Self {
+        Self {
+            fault,
+            error: None,
+            via: None,
+        }
+    }
+
     /// Whether it is the caller's doing: what that is answered, and how the request ends.
     pub fn callers(&self) -> Option<(Fault, Outcome)> {
         let malformed = (Fault::BadRequest, Outcome::Refused(Fault::BadRequest));
@@ -61,6 +72,8 @@ impl Failure {
 pub struct Again {
     /// What went wrong.
     pub fault: Fault,
+    /// Where the connection leads on which it was sent.
+    pub via: Option<Via>,
     /// Its head as it left, and its body.
     pub request: Box<(Parts, RequestBody)>,
     route: Route,
@@ -151,7 +164,7 @@ impl Route {
         let attempt = checkout.and_then(|checkout| Attempt::begin(&self, head, body, checkout));
         let mut attempt = match attempt {
             Ok(attempt) => attempt,
-            Err(fault) => return Arrived::Failure(Failure { fault, error: None }),
+            Err(fault) => return Arrived::Failure(Failure::unsent(fault)),
         };
         loop {
             match poll_fn(|cx| attempt.poll(self.tells, cx)).await {
@@ -163,26 +176,28 @@ impl Route {
                 Step::Answer(response) => return Arrived::Answer(attempt.answered(response)),
                 Step::None(unanswered) => {
                     self.patience = attempt.patience();
+                    let via = attempt.via();
                     drop(attempt);
-                    return self.unanswered(unanswered, resent);
+                    return self.unanswered(unanswered, via, resent);
                 }
             }
         }
     }
 
     /// What follows where there is no answer: the first of two attempts may fail.
-    fn unanswered(self, unanswered: Unanswered, resent: bool) -> Arrived {
+    fn unanswered(self, unanswered: Unanswered, via: Option<Via>, resent: bool) -> Arrived {
         let Unanswered { fault, error, anew } = unanswered;
         match anew {
             Some(request) if !resent => {
                 self.upstream.dialer.counters().upstream_retried();
                 Arrived::Again(Again {
                     fault,
+                    via,
                     request,
                     route: self,
                 })
             }
-            _ => Arrived::Failure(Failure { fault, error }),
+            _ => Arrived::Failure(Failure { fault, error, via }),
         }
     }
 }
@@ -199,8 +214,9 @@ impl Flight {
                     match std::mem::replace(&mut self.state, State::Returned) {
                         State::Sent(mut route, attempt) => {
                             route.patience = attempt.patience();
+                            let via = attempt.via();
                             drop(attempt);
-                            Poll::Ready(route.unanswered(unanswered, self.resent))
+                            Poll::Ready(route.unanswered(unanswered, via, self.resent))
                         }
                         _ => Poll::Pending,
                     }
@@ -210,10 +226,7 @@ impl Flight {
                 Some(head) => Poll::Ready(Arrived::Interim(head)),
                 None => slow.as_mut().poll(cx),
             },
-            State::Failed(fault) => Poll::Ready(Arrived::Failure(Failure {
-                fault: *fault,
-                error: None,
-            })),
+            State::Failed(fault) => Poll::Ready(Arrived::Failure(Failure::unsent(*fault))),
             State::Returned => Poll::Pending,
         }
     }

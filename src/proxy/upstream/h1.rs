@@ -8,10 +8,9 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use super::connect::Dialer;
+use super::connect::{Connected, Dialer};
 use super::heard::Ear;
 use super::{IDLE_TIMEOUT, MAX_IDLE};
-use crate::listen::stream::Stream;
 use crate::proxy::body::RequestBody;
 use crate::proxy::http1::buffer;
 use crate::proxy::local;
@@ -40,7 +39,7 @@ pub struct Checkout {
     pub sender: SendRequest<RequestBody>,
     /// Whether it has carried a request before.
     pub reused: bool,
-    /// Whether the upstream has said anything since this was taken.
+    /// Whether the upstream has said anything since this was taken, and which member it is.
     pub ear: Ear,
     pool: Weak<Pool>,
 }
@@ -90,9 +89,14 @@ impl Pool {
     }
 
     /// Starts HTTP/1.1 on a new connection.
-    pub async fn open(self: &Rc<Self>, dialer: &Dialer, io: Stream) -> Result<Checkout, Fault> {
+    pub async fn open(
+        self: &Rc<Self>,
+        dialer: &Dialer,
+        connected: Connected,
+    ) -> Result<Checkout, Fault> {
+        let Connected { io, via, .. } = connected;
         let limits = dialer.head_limits();
-        let ear = Ear::default();
+        let ear = Ear::new(via);
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
             .max_headers(limits.fields)
@@ -168,6 +172,7 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
     use tokio::task::LocalSet;
 
+    use super::super::via::Via;
     use super::*;
 
     /// A pool that keeps one connection, and the upstream's end of it.
@@ -180,7 +185,11 @@ mod tests {
         tokio::task::spawn_local(connection);
         sender.ready().await.expect("an open connection");
         let pool = Pool::new();
-        pool.put(sender, Ear::default(), true);
+        let via = Via {
+            member: 0,
+            peer: None,
+        };
+        pool.put(sender, Ear::new(via), true);
         (pool, theirs)
     }
 

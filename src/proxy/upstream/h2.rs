@@ -3,16 +3,19 @@
 //! A connection takes as many streams as the upstream allows and `MAX_STREAMS` at the most;
 //! when all are full another is opened, so no request waits behind somebody's watch.
 
-mod keepalive;
+pub mod keepalive;
+mod leave;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection as Engine, ResponseFuture, SendRequest};
@@ -21,10 +24,14 @@ use http::Request;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::keepalive::Pings;
+use self::leave::Leave;
 use self::seen::Seen;
+use self::windows::{OWN, SHARED, Windows};
 
 use super::connect::{Connected, Dialer};
 use super::shared::Shared;
+use super::via::Via;
 use super::{IDLE_TIMEOUT, Version};
 use crate::listen::stream::Stream;
 use crate::proxy::local;
@@ -33,21 +40,6 @@ use crate::span::record::Fault;
 
 /// Streams per connection, whatever the upstream allows.
 const MAX_STREAMS: usize = 128;
-
-/// Bytes an upstream may send ahead on one stream.
-const STREAM_WINDOW: u32 = 512 * 1024;
-
-/// Bytes an upstream may send ahead on one connection: every stream's share, so that slow
-/// readers don't starve the others.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
-
-/// What small DATA frames nobody has read may cost beyond their bytes, per connection: the engine
-/// keeps about 256 bytes for each, and ends the connection, with everybody's streams, beyond
-/// this. One stream that is full of frames of one byte doesn't reach it.
-///
-/// With [`CONNECTION_WINDOW`] it bounds what an upstream's connection can pin behind readers that
-/// have stalled: 192 MiB.
-const FRAME_BUDGET: usize = STREAM_WINDOW as usize * 256;
 
 /// Bytes of a request that may wait for a slow upstream, per stream.
 const SEND_BUFFER: usize = 1024 * 1024;
@@ -58,13 +50,15 @@ pub struct Pool {
     connections: RefCell<Vec<Rc<Connection>>>,
     /// A burst of requests makes one connection.
     connecting: Shared<Result<(), TakeError>>,
-    /// Told when the upstream has taken leave of a connection.
+    /// Told when the upstream has taken leave of a connection: of one caller's own.
     left: Option<Rc<Notify>>,
+    windows: &'static Windows,
 }
 
 /// A connection: the pool and the requests on it hold it. When all have let go it ends.
 struct Connection {
     sender: SendRequest<Bytes>,
+    via: Via,
     streams: Cell<usize>,
     /// Whether it has carried a request.
     used: Cell<bool>,
@@ -79,6 +73,8 @@ struct State {
     closed: Cell<bool>,
     /// Its change is also notified when the connection has closed.
     seen: Seen,
+    /// The silence after which it was pinged last.
+    pinged: Cell<Option<Duration>>,
     /// Nobody holds the connection any more.
     abandoned: Notify,
 }
@@ -121,6 +117,11 @@ impl Slot {
         ends: bool,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         self.sender.send_request(head, ends)
+    }
+
+    /// Where the connection leads.
+    pub fn via(&self) -> Via {
+        self.connection.via
     }
 
     /// The same place, for the request's body to hold.
@@ -167,6 +168,7 @@ impl Pool {
     pub fn new(dialer: Rc<Dialer>, left: Option<Rc<Notify>>) -> Rc<Self> {
         Rc::new(Self {
             dialer,
+            windows: if left.is_some() { &OWN } else { &SHARED },
             left,
             connections: RefCell::default(),
             connecting: Shared::default(),
@@ -191,8 +193,8 @@ impl Pool {
     }
 
     /// Starts HTTP/2 on a connection that is already there.
-    pub async fn open(&self, io: Stream) -> Result<(), Fault> {
-        let connection = self.handshake(io).await?;
+    pub async fn open(&self, connected: Connected) -> Result<(), Fault> {
+        let connection = self.handshake(connected.io, connected.via).await?;
         self.connections.borrow_mut().push(connection);
         Ok(())
     }
@@ -232,28 +234,28 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<(), TakeError> {
-        let Connected { io, version } = self
+        let connected = self
             .dialer
             .dial(Some(Version::Http2))
             .await
             .map_err(TakeError::Fault)?;
-        if version == Version::Http1 {
+        if connected.version == Version::Http1 {
             return Err(TakeError::SpeaksHttp1);
         }
-        self.open(io).await.map_err(TakeError::Fault)
+        self.open(connected).await.map_err(TakeError::Fault)
     }
 
     /// Ends when the upstream's SETTINGS have come: only they say how many streams it takes.
-    async fn handshake(&self, io: Stream) -> Result<Rc<Connection>, Fault> {
+    async fn handshake(&self, io: Stream, via: Via) -> Result<Rc<Connection>, Fault> {
         let tls = matches!(io, Stream::ClientTls(_));
         let state = Rc::new(State::default());
         let io = Witnessed::new(io, Rc::clone(&state));
         let (sender, mut engine) = Builder::new()
             .initial_max_send_streams(0)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_window_size(self.windows.stream)
+            .initial_connection_window_size(self.windows.connection)
             .max_send_buffer_size(SEND_BUFFER)
-            .data_frame_budget(FRAME_BUDGET)
+            .data_frame_budget(self.windows.frames)
             .max_header_list_size(self.dialer.head_limits().bytes_u32())
             // Frames that come late for a cancelled stream are counted as faults for a connection's
             // whole life: callers that cancel must not end it for those that don't.
@@ -262,13 +264,16 @@ impl Pool {
             .handshake(io)
             .await
             .map_err(|_| Fault::Connect)?;
-        let alive = keepalive::watch(&self.dialer, engine.ping_pong(), Rc::clone(&state));
+        let pings = self.dialer.pings();
+        let alive = keepalive::watch(Rc::clone(pings), engine.ping_pong(), Rc::clone(&state));
+        let leave = Leave::new(&sender, self.left.as_ref());
         local::spawn(
             self.dialer.counters(),
-            drive(engine, alive, Rc::clone(&state)),
+            drive(engine, alive, Rc::clone(pings), leave, Rc::clone(&state)),
         );
         let connection = Rc::new(Connection {
             sender,
+            via,
             streams: Cell::new(0),
             used: Cell::new(false),
             idle: Cell::new(None),
@@ -361,6 +366,8 @@ impl Drop for Driver {
 async fn drive(
     mut engine: Engine<Witnessed<Stream, Rc<State>>, Bytes>,
     alive: impl Future<Output = ()>,
+    pings: Rc<Pings>,
+    mut leave: Leave,
     state: Rc<State>,
 ) {
     let driver = Driver(state);
@@ -372,11 +379,18 @@ async fn drive(
         // The engine says goodbye when it is polled after the last handle has gone.
         if !let_go && abandoned.as_mut().poll(cx).is_ready() {
             let_go = true;
+            leave.forget();
         }
         if alive.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        Pin::new(&mut engine).poll(cx).map(|_| ())
+        let ended = Pin::new(&mut engine).poll(cx);
+        leave.look(&driver.0);
+        ended.map(|ended| {
+            if let Err(error) = ended {
+                pings.ended(&error, driver.0.pinged.get());
+            }
+        })
     })
     .await;
 }

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
+use super::via::Via;
 use super::{IDLE_TIMEOUT, MAX_IDLE};
 use crate::listen::stream::Stream;
 
@@ -18,29 +19,37 @@ pub struct Pool {
     idle: RefCell<Vec<Idle>>,
 }
 
+/// A connection.
+pub struct Connection {
+    /// The byte stream.
+    pub io: Stream,
+    /// Where it leads.
+    pub via: Via,
+}
+
 struct Idle {
     /// Boxed, as a stream is as large as a TLS session and is moved per request.
-    io: Box<Stream>,
+    kept: Box<Connection>,
     since: Instant,
 }
 
 impl Pool {
     /// The last used connection that is open and silent.
-    pub fn take(&self) -> Option<Box<Stream>> {
+    pub fn take(&self) -> Option<Box<Connection>> {
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
-            if is_silent(&mut idle.io) {
-                return Some(idle.io);
+            if is_silent(&mut idle.kept.io) {
+                return Some(idle.kept);
             }
         }
     }
 
     /// Keeps a connection whose response was read to its end.
-    pub fn put(&self, io: Box<Stream>) {
+    pub fn put(&self, kept: Box<Connection>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push(Idle {
-                io,
+                kept,
                 since: Instant::now(),
             });
         }
@@ -50,7 +59,7 @@ impl Pool {
     pub fn sweep(&self) {
         self.idle
             .borrow_mut()
-            .retain_mut(|idle| idle.since.elapsed() < IDLE_TIMEOUT && is_silent(&mut idle.io));
+            .retain_mut(|idle| idle.since.elapsed() < IDLE_TIMEOUT && is_silent(&mut idle.kept.io));
     }
 }
 

@@ -1,7 +1,9 @@
 //! `config/apiserver.yaml` and `config/kubelet.yaml` as they stand, with addresses and files of this
 //! test's own in place of a node's.
 
+use super::passes::a_mebibyte_of_fields;
 use super::pki::Pki;
+use super::share::more_watches_than_a_connection_takes;
 use super::{DEVELOPER, StandIn, bearer, connect, get, seen_values, standin, username, whoami};
 use crate::caller::{Speaks, block_on};
 use crate::proxy::Proxy;
@@ -43,14 +45,12 @@ fn front(
     ready_made::start(name, &replacements)
 }
 
-#[test]
-fn the_apiserver_knows_callers_by_certificate_token_and_not_at_all() {
-    let pki = Pki::new();
-    let server = standin(&pki);
-    let proxy = front(
+/// `config/apiserver.yaml` in front of the server.
+fn in_front_of_the_apiserver(pki: &Pki, server: &StandIn) -> Proxy {
+    front(
         "apiserver.yaml",
-        &pki,
-        &server,
+        pki,
+        server,
         [
             "192.0.2.10:6443",
             "127.0.0.1:9902",
@@ -86,7 +86,14 @@ fn the_apiserver_knows_callers_by_certificate_token_and_not_at_all() {
                 "front-proxy.key",
             ),
         ],
-    );
+    )
+}
+
+#[test]
+fn the_apiserver_knows_callers_by_certificate_token_and_not_at_all() {
+    let pki = Pki::new();
+    let server = standin(&pki);
+    let proxy = in_front_of_the_apiserver(&pki, &server);
     let alice = pki.user("alice", &["dev"]);
     let admin = pki.user("admin", &["system:masters"]);
     block_on(async {
@@ -110,6 +117,30 @@ fn the_apiserver_knows_callers_by_certificate_token_and_not_at_all() {
 
             let mut caller = connect(&pki, None, at, speaks).await;
             assert_eq!(get(&mut caller, "/livez", &[]).await.status, 200);
+        }
+    });
+}
+
+#[test]
+fn more_watches_than_the_apiserver_takes_on_a_connection_are_all_served_on_one() {
+    let pki = Pki::new();
+    let server = standin(&pki);
+    let proxy = in_front_of_the_apiserver(&pki, &server);
+    block_on(async {
+        let mut caller = connect(&pki, None, proxy.at(0), Speaks::Http2).await;
+        more_watches_than_a_connection_takes(&mut caller, &server).await;
+    });
+}
+
+#[test]
+fn a_mebibyte_of_fields_passes_to_the_apiserver() {
+    let pki = Pki::new();
+    let server = standin(&pki);
+    let proxy = in_front_of_the_apiserver(&pki, &server);
+    block_on(async {
+        for speaks in Speaks::BOTH {
+            let mut caller = connect(&pki, None, proxy.at(0), speaks).await;
+            a_mebibyte_of_fields(&mut caller, &server).await;
         }
     });
 }

@@ -9,9 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Request};
 
-use super::{PROMPTLY, Rig, bearer, get, next_event, watch, whoami};
+use super::{PROMPTLY, Rig, StandIn, bearer, get, next_event, watch, whoami};
 use crate::caller::{Caller, Speaks, block_on_for, empty};
 use crate::streams;
 
@@ -77,27 +77,33 @@ fn requests_at_once_go_by_that_one_connection_too() {
 /// The server takes 100 streams a connection, watches hold them, and nothing may wait for ever.
 #[test]
 fn more_watches_than_the_server_takes_on_a_connection_are_all_served() {
-    let rig = Rig::with_upstream(SHARE, "");
+    let limits = "  limits: {maxConcurrentStreams: 250}\n";
+    let rig = Rig::with_upstream(SHARE, limits);
     block_on_for(PATIENCE, async {
-        let mut callers = vec![rig.caller(None, Speaks::Http2).await];
-        let mut watches = Vec::new();
-        for _ in 0..130 {
-            // A client dials again when a connection takes no more streams.
-            let last = callers.last_mut().expect("a connection");
-            match tokio::time::timeout(PROMPTLY, watch(last)).await {
-                Ok(watch) => watches.push(watch),
-                Err(_) => {
-                    assert!(watches.len() >= 100, "it stopped at {}", watches.len());
-                    callers.push(rig.caller(None, Speaks::Http2).await);
-                    watches.push(watch(callers.last_mut().expect("a connection")).await);
-                }
-            }
-        }
-        rig.server.tick();
+        let mut caller = rig.caller(None, Speaks::Http2).await;
+        more_watches_than_a_connection_takes(&mut caller, &rig.server).await;
+    });
+}
+
+/// Opens 130 watches on one connection: its own connections to the server are two then.
+pub async fn more_watches_than_a_connection_takes(caller: &mut Caller, server: &StandIn) {
+    let mut watches = Vec::new();
+    for _ in 0..130 {
+        let watch = tokio::time::timeout(PROMPTLY, watch(caller)).await;
+        watches.push(watch.expect("none waits for another's end"));
+    }
+    assert_eq!(server.watches(), 130);
+    assert_eq!(server.open(), 2, "100 streams each");
+    for _ in 0..2 {
+        server.tick();
         for watch in &mut watches {
             assert!(next_event(watch).await.is_some());
         }
-    });
+    }
+    server.end_watches();
+    for watch in &mut watches {
+        assert_eq!(next_event(watch).await, None, "a clean end");
+    }
 }
 
 #[test]
@@ -211,6 +217,52 @@ fn goaway_is_handed_on_and_costs_the_caller_no_request() {
         );
         rig.server.end_watches();
         assert_eq!(next_event(&mut open).await, None, "a clean end");
+    });
+}
+
+/// Whoever only watches asks for nothing at which the leave could be noticed.
+#[test]
+fn a_caller_that_only_watches_hears_of_goaway_at_once_and_keeps_its_watch() {
+    let rig = Rig::with_upstream(SHARE, "");
+    rig.server.goaway_after(1);
+    block_on_for(PATIENCE, async {
+        let stream = rig.stream(None, &["h2"]).await;
+        let (caller, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let mut caller = caller.ready().await.expect("SETTINGS");
+        let request = Request::get("https://example.com/api/v1/namespaces/default/pods?watch=true")
+            .header("authorization", bearer())
+            .body(());
+        let (response, _) = caller
+            .send_request(request.expect("a request"), true)
+            .expect("sent");
+        let mut watch = response.await.expect("an answer").into_body();
+        let left = async {
+            loop {
+                // Sends nothing.
+                match caller.clone().ready().await {
+                    Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                    Err(error) => return error,
+                }
+            }
+        };
+        let left = tokio::time::timeout(PROMPTLY, left).await;
+        let left = left.expect("the leave is handed on");
+        assert!(left.is_go_away() && left.is_remote(), "{left}");
+        assert_eq!(left.reason(), Some(h2::Reason::NO_ERROR));
+        for _ in 0..3 {
+            rig.server.tick();
+            let event = tokio::time::timeout(PROMPTLY, watch.data()).await;
+            let event = event
+                .expect("promptly")
+                .expect("an event")
+                .expect("no error");
+            let _ = watch.flow_control().release_capacity(event.len());
+        }
+        rig.server.end_watches();
+        while let Some(rest) = watch.data().await {
+            assert_eq!(rest.expect("a clean end").len(), 0);
+        }
     });
 }
 

@@ -27,7 +27,7 @@ impl Flight<'_> {
                 return Ok(moved);
             }
             let limit = self.limits.bytes.max(ROOM);
-            match self.wires.from_up.poll_fill(&mut self.up, cx, limit) {
+            match self.wires.from_up.poll_fill(&mut self.up.io, cx, limit) {
                 Poll::Ready(Ok(count)) if count > 0 => moved = true,
                 Poll::Ready(ended) => {
                     self.upstream_ended(ended.err())?;

@@ -17,7 +17,7 @@ impl Flight<'_> {
         loop {
             self.fill_request()?;
             if !self.deaf && !self.wires.to_up.is_drained() {
-                match self.wires.to_up.poll_drain(&mut self.up, cx) {
+                match self.wires.to_up.poll_drain(&mut self.up.io, cx) {
                     Ok(drained) => moved |= drained,
                     Err(error) => self.went_deaf(&error)?,
                 }
@@ -99,7 +99,7 @@ impl Flight<'_> {
         // TLS may have sent a part of what it refuses to have taken.
         let unsent = self.wires.to_up.untouched()
             && !self.spent
-            && (self.reply.repeatable || !matches!(*self.up, Stream::ClientTls(_)));
+            && (self.reply.repeatable || !matches!(self.up.io, Stream::ClientTls(_)));
         if self.may_repeat && silent && unsent {
             return Err(End::Again(closed(Some(error))));
         }

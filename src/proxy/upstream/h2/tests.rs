@@ -3,9 +3,14 @@
 use tokio::io::duplex;
 
 use super::*;
+use crate::metrics::Registry;
+use crate::proxy::settings::{Share, Target, UpstreamProtocol, UpstreamSettings};
+use crate::proxy::upstream::Upstream;
+use crate::proxy::upstream::connect::HeadLimits;
+use crate::span::record::Direction;
 
-#[tokio::test(start_paused = true)]
-async fn a_connection_without_streams_is_let_go_after_a_while_and_no_other() {
+/// A connection to a peer that accepts streams.
+async fn connection() -> Rc<Connection> {
     let (ours, theirs) = duplex(1024);
     let serving = async move {
         let mut served = h2::server::handshake(theirs).await.expect("HTTP/2");
@@ -14,14 +19,64 @@ async fn a_connection_without_streams_is_let_go_after_a_while_and_no_other() {
     tokio::spawn(serving);
     let (sender, engine) = h2::client::handshake(ours).await.expect("HTTP/2");
     tokio::spawn(engine);
-    let connection = Rc::new(Connection {
+    Rc::new(Connection {
         sender,
+        via: Via {
+            member: 0,
+            peer: None,
+        },
         streams: Cell::new(0),
         used: Cell::new(false),
         idle: Cell::new(None),
         state: Rc::default(),
-    });
-    let nearly = IDLE_TIMEOUT - std::time::Duration::from_millis(1);
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_one_callers_own_are_let_go_with_the_shared_ones() {
+    let settings = UpstreamSettings {
+        target: Target::Unix("/nowhere".into()),
+        further: Box::default(),
+        tls: None,
+        share: Share::Connection,
+        protocol: UpstreamProtocol::Http2,
+        host: None,
+        tcp_keepalive: None,
+        http2_ping: None,
+        ping_timeout: Duration::ZERO,
+        connect_timeout: Duration::ZERO,
+        response_header_timeout: None,
+    };
+    let limits = HeadLimits {
+        bytes: 8192,
+        fields: 100,
+    };
+    let counters = Registry::new(&[("public".into(), Direction::Ingress)], 1)
+        .shard(0)
+        .listener(0);
+    let shared = Upstream::new(settings, limits, None, &counters);
+    let own = shared.twin(&Rc::default());
+    shared.twin(&Rc::default());
+    let connection = connection().await;
+    own.h2.connections.borrow_mut().push(connection);
+    shared.sweep();
+    tokio::time::advance(IDLE_TIMEOUT - Duration::from_millis(1)).await;
+    shared.sweep();
+    assert_eq!(own.h2.connections.borrow().len(), 1, "not yet");
+    assert_eq!(
+        shared.twins.borrow().len(),
+        1,
+        "the other's caller has gone"
+    );
+    tokio::time::advance(Duration::from_millis(1)).await;
+    shared.sweep();
+    assert!(own.h2.connections.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_streams_is_let_go_after_a_while_and_no_other() {
+    let connection = connection().await;
+    let nearly = IDLE_TIMEOUT - Duration::from_millis(1);
     let rest = IDLE_TIMEOUT - nearly;
     assert!(connection.is_wanted(), "new");
     tokio::time::advance(nearly).await;
