@@ -367,6 +367,76 @@ fn what_kubeadm_is_given_leads_to_the_fronts() {
     assert_eq!(text(&front, "/listeners/0/upstream/url"), address);
 }
 
+/// The addresses that the page gives webhooks, each as host and port.
+fn webhook_urls(page: &str) -> BTreeSet<(&str, &str)> {
+    let section = page.split("\n### webhooks\n").nth(1).expect("a section");
+    let section = section.split("\n### ").next().unwrap_or(section);
+    let urls = section.split("https://").skip(1);
+    urls.map(|rest| {
+        let end = rest.find(|c: char| c == '/' || c == '`' || c.is_whitespace());
+        let authority = &rest[..end.unwrap_or(rest.len())];
+        authority.rsplit_once(':').unwrap_or((authority, "443"))
+    })
+    .collect()
+}
+
+#[test]
+fn every_webhook_url_of_the_page_leads_to_the_listener_by_a_route_of_its_name() {
+    let page = read(&format!("{CONTROL_PLANE}/README.md"));
+    let urls = webhook_urls(&page);
+    let (written, front) = configuration("webhooks");
+    let listener = &front["listeners"][0];
+    let hosts = page.split("the line `").nth(1).expect("a line of hosts");
+    let mut hosts = hosts.split('`').next().unwrap_or_default().split(' ');
+    let bind = format!("{}:8444", hosts.next().expect("an address"));
+    assert_eq!(text(listener, "/bind"), bind);
+    let named: BTreeSet<_> = hosts.collect();
+    let routed: BTreeSet<_> = list(listener, "/routes")
+        .iter()
+        .map(|route| text(route, "/match/host"))
+        .collect();
+    for (host, port) in &urls {
+        assert_eq!(*port, "8444", "{host}");
+        assert!(named.contains(host), "/etc/hosts of the page lacks {host}");
+        // What has no route is the upstream's, and the file's own comment names that webhook.
+        let by_default =
+            listener["upstream"].is_object() && written.contains(&format!("https://{host}:{port}"));
+        assert!(routed.contains(host) || by_default, "no route for {host}");
+    }
+    for host in routed {
+        assert!(urls.contains(&(host, "8444")), "the page has no {host}");
+    }
+}
+
+#[test]
+fn the_certificate_that_the_page_makes_has_the_name_of_every_webhook_url() {
+    let page = read(&format!("{CONTROL_PLANE}/README.md"));
+    let commands = page
+        .split("```")
+        .find(|block| block.contains("webhook.crt"));
+    let commands = commands.expect("how the certificate is made");
+    if run("openssl", &["version"]).is_none() {
+        return;
+    }
+    let directory = Directory::new();
+    let at = format!("cd {}\n", directory.path());
+    if run("bash", &["-ec", &format!("{at}{commands}")]).is_none() {
+        return;
+    }
+    let (_, front) = configuration("webhooks");
+    let certificate = text(&front, "/listeners/0/tls/certificates/0/certFile");
+    let name = certificate.rsplit('/').next().expect("a file");
+    for (host, _) in webhook_urls(&page) {
+        let verify = [
+            "-ec",
+            &format!(
+                "{at}openssl verify -CAfile webhooks-ca.crt -verify_hostname {host} -purpose sslserver {name}"
+            ),
+        ];
+        run("bash", &verify);
+    }
+}
+
 #[test]
 fn systemd_reads_the_units() {
     let directory = Directory::new();
