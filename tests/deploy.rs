@@ -1,5 +1,7 @@
 //! What `deploy/` holds is what Kubernetes, kubeadm and systemd read, and fits the configurations.
 
+#[path = "deploy/kubeadm.rs"]
+mod kubeadm;
 #[path = "deploy/tools.rs"]
 mod tools;
 #[path = "deploy/yaml.rs"]
@@ -12,10 +14,9 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tools::{Directory, read, root, run};
+use tools::{CONTROL_PLANE, Directory, read, root, run};
 use tracegate::config::{self, FileText, Source, Strictness};
 
-const CONTROL_PLANE: &str = "deploy/control-plane";
 /// Fronts that run as static pods; each has the configuration of its name.
 const PODS: [&str; 3] = ["apiserver", "etcd", "webhooks"];
 /// Fronts that systemd runs, likewise.
@@ -295,35 +296,7 @@ fn the_configurations_pass_the_check_where_their_files_are() {
 
 #[test]
 fn kubeadms_patches_move_the_apiserver_by_address_alone() {
-    let directory = Directory::new();
-    let probe = |path: &str| {
-        format!("{{httpGet: {{host: 192.0.2.10, path: {path}, port: 6443, scheme: HTTPS}}}}")
-    };
-    directory.write(
-        "kube-apiserver.yaml",
-        &format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: kube-apiserver, namespace: kube-system}}\n\
-             spec:\n  containers:\n  - name: kube-apiserver\n    image: kube-apiserver\n    \
-             command: [kube-apiserver, --advertise-address=192.0.2.10, --secure-port=6443]\n    \
-             livenessProbe: {}\n    readinessProbe: {}\n    startupProbe: {}\n",
-            probe("/livez"),
-            probe("/readyz"),
-            probe("/livez")
-        ),
-    );
-    let mut kustomization = "resources: [kube-apiserver.yaml]\npatches:\n".to_owned();
-    for name in [
-        "kube-apiserver0+json.yaml",
-        "kube-apiserver1+strategic.yaml",
-    ] {
-        directory.write(
-            name,
-            &read(&format!("{CONTROL_PLANE}/kubeadm/patches/{name}")),
-        );
-        kustomization += &format!("- {{path: {name}, target: {{kind: Pod}}}}\n");
-    }
-    directory.write("kustomization.yaml", &kustomization);
-    let Some((built, _)) = run("kubectl", &["kustomize", &directory.path()]) else {
+    let Some(built) = kubeadm::patched_apiserver() else {
         return;
     };
     let pod = yaml::documents(&built).remove(0);
