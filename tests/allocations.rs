@@ -145,8 +145,9 @@ fn a_sampled_root_allocates_nothing_for_its_context() {
 
 #[test]
 fn what_might_be_kept_and_is_not_allocates_nothing_once_memory_is_there() {
+    let mut pipeline = keep::Pipeline::new(&keep::plan(keep::OFF));
     for tracing in [keep::OFF, keep::ON] {
-        let mut pipeline = keep::Pipeline::new(tracing);
+        pipeline.change(&keep::plan(tracing));
         for _ in 0..10 {
             pipeline.request();
         }
@@ -298,7 +299,7 @@ fn work_to_be_counted() {
     let mut flow = Flow::new(Trust::Full, 100);
     let trace_id = TraceId::new(1).expect("not zero");
     let tracing = if what == "keep" { keep::ON } else { keep::OFF };
-    let mut pipeline = keep::Pipeline::new(tracing);
+    let mut pipeline = keep::Pipeline::new(&keep::plan(tracing));
     for _ in 0..times {
         match what {
             "decision" => {

@@ -676,7 +676,7 @@ fn faults_of_a_kubernetes_file_name_that_file() {
     assert_eq!(lines.len(), 4, "{faults}");
     assert!(lines[0].contains("c.yaml:5: workers: "), "{faults}");
     assert!(
-        lines[1].starts_with(&format!("{there}:3: endpoint: expected host:port")),
+        lines[1].starts_with(&format!("{there}:3: endpoint: unsupported scheme: http.  ")),
         "{faults}"
     );
     let words = "sampling rate must be positive; got \"-1\"";

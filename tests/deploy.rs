@@ -1,5 +1,7 @@
 //! What `deploy/` holds is what Kubernetes, kubeadm and systemd read, and fits the configurations.
 
+#[path = "deploy/kubeadm.rs"]
+mod kubeadm;
 #[path = "deploy/tools.rs"]
 mod tools;
 #[path = "deploy/yaml.rs"]
@@ -12,10 +14,9 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tools::{Directory, read, root, run};
+use tools::{CONTROL_PLANE, Directory, read, root, run};
 use tracegate::config::{self, FileText, Source, Strictness};
 
-const CONTROL_PLANE: &str = "deploy/control-plane";
 /// Fronts that run as static pods; each has the configuration of its name.
 const PODS: [&str; 3] = ["apiserver", "etcd", "webhooks"];
 /// Fronts that systemd runs, likewise.
@@ -295,35 +296,7 @@ fn the_configurations_pass_the_check_where_their_files_are() {
 
 #[test]
 fn kubeadms_patches_move_the_apiserver_by_address_alone() {
-    let directory = Directory::new();
-    let probe = |path: &str| {
-        format!("{{httpGet: {{host: 192.0.2.10, path: {path}, port: 6443, scheme: HTTPS}}}}")
-    };
-    directory.write(
-        "kube-apiserver.yaml",
-        &format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: kube-apiserver, namespace: kube-system}}\n\
-             spec:\n  containers:\n  - name: kube-apiserver\n    image: kube-apiserver\n    \
-             command: [kube-apiserver, --advertise-address=192.0.2.10, --secure-port=6443]\n    \
-             livenessProbe: {}\n    readinessProbe: {}\n    startupProbe: {}\n",
-            probe("/livez"),
-            probe("/readyz"),
-            probe("/livez")
-        ),
-    );
-    let mut kustomization = "resources: [kube-apiserver.yaml]\npatches:\n".to_owned();
-    for name in [
-        "kube-apiserver0+json.yaml",
-        "kube-apiserver1+strategic.yaml",
-    ] {
-        directory.write(
-            name,
-            &read(&format!("{CONTROL_PLANE}/kubeadm/patches/{name}")),
-        );
-        kustomization += &format!("- {{path: {name}, target: {{kind: Pod}}}}\n");
-    }
-    directory.write("kustomization.yaml", &kustomization);
-    let Some((built, _)) = run("kubectl", &["kustomize", &directory.path()]) else {
+    let Some(built) = kubeadm::patched_apiserver() else {
         return;
     };
     let pod = yaml::documents(&built).remove(0);
@@ -365,6 +338,76 @@ fn what_kubeadm_is_given_leads_to_the_fronts() {
     let (_, front) = configuration("kubelet");
     let address = format!("https://{}:{}", text(kubelet, "/address"), kubelet["port"]);
     assert_eq!(text(&front, "/listeners/0/upstream/url"), address);
+}
+
+/// The addresses that the page gives webhooks, each as host and port.
+fn webhook_urls(page: &str) -> BTreeSet<(&str, &str)> {
+    let section = page.split("\n### webhooks\n").nth(1).expect("a section");
+    let section = section.split("\n### ").next().unwrap_or(section);
+    let urls = section.split("https://").skip(1);
+    urls.map(|rest| {
+        let end = rest.find(|c: char| c == '/' || c == '`' || c.is_whitespace());
+        let authority = &rest[..end.unwrap_or(rest.len())];
+        authority.rsplit_once(':').unwrap_or((authority, "443"))
+    })
+    .collect()
+}
+
+#[test]
+fn every_webhook_url_of_the_page_leads_to_the_listener_by_a_route_of_its_name() {
+    let page = read(&format!("{CONTROL_PLANE}/README.md"));
+    let urls = webhook_urls(&page);
+    let (written, front) = configuration("webhooks");
+    let listener = &front["listeners"][0];
+    let hosts = page.split("the line `").nth(1).expect("a line of hosts");
+    let mut hosts = hosts.split('`').next().unwrap_or_default().split(' ');
+    let bind = format!("{}:8444", hosts.next().expect("an address"));
+    assert_eq!(text(listener, "/bind"), bind);
+    let named: BTreeSet<_> = hosts.collect();
+    let routed: BTreeSet<_> = list(listener, "/routes")
+        .iter()
+        .map(|route| text(route, "/match/host"))
+        .collect();
+    for (host, port) in &urls {
+        assert_eq!(*port, "8444", "{host}");
+        assert!(named.contains(host), "/etc/hosts of the page lacks {host}");
+        // What has no route is the upstream's, and the file's own comment names that webhook.
+        let by_default =
+            listener["upstream"].is_object() && written.contains(&format!("https://{host}:{port}"));
+        assert!(routed.contains(host) || by_default, "no route for {host}");
+    }
+    for host in routed {
+        assert!(urls.contains(&(host, "8444")), "the page has no {host}");
+    }
+}
+
+#[test]
+fn the_certificate_that_the_page_makes_has_the_name_of_every_webhook_url() {
+    let page = read(&format!("{CONTROL_PLANE}/README.md"));
+    let commands = page
+        .split("```")
+        .find(|block| block.contains("webhook.crt"));
+    let commands = commands.expect("how the certificate is made");
+    if run("openssl", &["version"]).is_none() {
+        return;
+    }
+    let directory = Directory::new();
+    let at = format!("cd {}\n", directory.path());
+    if run("bash", &["-ec", &format!("{at}{commands}")]).is_none() {
+        return;
+    }
+    let (_, front) = configuration("webhooks");
+    let certificate = text(&front, "/listeners/0/tls/certificates/0/certFile");
+    let name = certificate.rsplit('/').next().expect("a file");
+    for (host, _) in webhook_urls(&page) {
+        let verify = [
+            "-ec",
+            &format!(
+                "{at}openssl verify -CAfile webhooks-ca.crt -verify_hostname {host} -purpose sslserver {name}"
+            ),
+        ];
+        run("bash", &verify);
+    }
 }
 
 #[test]

@@ -482,6 +482,20 @@ fn a_unix_socket_takes_grpc() {
     handle.shutdown(FLUSH);
 }
 
+#[test]
+fn an_abstract_socket_takes_grpc() {
+    // The namespace is the host's: a name of this process's own.
+    let name = format!("/tracegate-export-{}", std::process::id());
+    let at = At::Unix(format!("\0{name}").into());
+    let receiver = Receiver::start_at(Speaks::Grpc, at, None);
+    let mut sink = grpc(&receiver);
+    sink.endpoint = format!("unix-abstract:{name}");
+    let (mut producer, handle) = start(&settings([sink]), QUICK);
+    push(&mut producer, 5);
+    assert_eq!(receiver.wait_for_spans(5).len(), 5);
+    handle.shutdown(FLUSH);
+}
+
 /// A CA, and certificates for a server (`localhost`) and a client under it.
 struct Pki {
     scratch: Scratch,

@@ -7,6 +7,13 @@
 #[path = "support/receiver.rs"]
 mod receiver;
 
+#[path = "deploy/kubeadm.rs"]
+mod kubeadm;
+#[path = "deploy/tools.rs"]
+mod tools;
+#[path = "deploy/yaml.rs"]
+mod yaml;
+
 #[path = "kubernetes/assets.rs"]
 mod assets;
 #[path = "kubernetes/audit.rs"]
@@ -21,6 +28,8 @@ mod cluster;
 mod commands;
 #[path = "kubernetes/kubectl.rs"]
 mod kubectl;
+#[path = "kubernetes/manifests.rs"]
+mod manifests;
 #[path = "kubernetes/pki.rs"]
 mod pki;
 #[path = "kubernetes/process.rs"]

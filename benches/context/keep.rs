@@ -17,7 +17,7 @@ use tracegate::proxy::pipeline;
 use tracegate::proxy::relay::fields::Fields;
 use tracegate::proxy::worker::Worker;
 use tracegate::sample::sampler::Sampler;
-use tracegate::span::record::Outcome;
+use tracegate::span::record::{Direction, Outcome};
 
 /// The keys of `tracing` without and with it.
 pub const OFF: &str = "samplingRatePerMillion: 0";
@@ -38,25 +38,29 @@ pub struct Pipeline {
     fields: Fields,
 }
 
+/// A listener with these keys of `tracing`.
+pub fn plan(tracing: &str) -> Plan {
+    let source = Source {
+        file: Some(FileText {
+            path: "bench.yaml".into(),
+            text: format!("{CONFIG}{tracing}}}\n"),
+        }),
+        ..Source::default()
+    };
+    let loaded = config::load(&source, Strictness::Check);
+    let config = loaded.unwrap_or_else(|faults| panic!("{faults}")).config;
+    let listener = &config.listeners[0];
+    let sampler = Sampler::new(&config.sampling, [7; 16]);
+    Plan::unconnected(&listener.listen, &listener.proxy, sampler)
+}
+
 impl Pipeline {
-    /// With these keys of `tracing`.
-    pub fn new(tracing: &str) -> Self {
-        let source = Source {
-            file: Some(FileText {
-                path: "bench.yaml".into(),
-                text: format!("{CONFIG}{tracing}}}\n"),
-            }),
-            ..Source::default()
-        };
-        let loaded = config::load(&source, Strictness::Check);
-        let config = loaded.unwrap_or_else(|faults| panic!("{faults}")).config;
-        let listener = &config.listeners[0];
-        let sampler = Sampler::new(&config.sampling, [7; 16]);
-        let plan = Plan::unconnected(&listener.listen, &listener.proxy, sampler);
-        let registry = Registry::new(&[("public".into(), listener.proxy.direction)], 1);
+    /// Of such a listener.
+    pub fn new(plan: &Plan) -> Self {
+        let registry = Registry::new(&[("public".into(), Direction::Ingress)], 1);
         let counters = registry.shard(0).listener(0);
         let worker = Rc::new(Worker::unread([7; 32], true));
-        let slot = Slot::new(&plan, &counters);
+        let slot = Slot::new(plan, &counters);
         let caller = Caller::known(Some([127, 0, 0, 1].into()), None, Vec::new());
         Self {
             connection: Connection::unconnected(worker, slot, caller, (false, false)),
@@ -64,6 +68,11 @@ impl Pipeline {
             uri: Uri::from_static("/api/v1/namespaces/default/pods?limit=500"),
             fields: Fields::default(),
         }
+    }
+
+    /// Goes on with another listener's settings, in the same memory.
+    pub fn change(&self, plan: &Plan) {
+        self.connection.slot.replace(plan);
     }
 
     /// A request from its head to its end.

@@ -3,13 +3,14 @@
 //! (`kubelet.config.k8s.io/v1beta1`).
 //!
 //! Accepted and refused as Kubernetes does: decoding is strict, an empty file is valid, one that
-//! doesn't say what it is is the apiserver's, an endpoint without `//` is a gRPC host and port,
-//! `http` and `https` are refused. Exporting is over gRPC without TLS. What it says counts where
-//! the configuration itself says nothing.
+//! doesn't say what it is is the apiserver's, and endpoints are gRPC's targets ([`endpoint`]).
+//! Exporting is over gRPC without TLS. What it says counts where the configuration itself says
+//! nothing.
+
+mod endpoint;
 
 use std::sync::Arc;
 
-use super::address;
 use super::fault::{Origin, Report};
 use super::files;
 use super::otel_env::put;
@@ -22,8 +23,6 @@ const APISERVER: [&str; 3] = [
     "apiserver.config.k8s.io/v1beta1",
     "apiserver.config.k8s.io/v1",
 ];
-/// gRPC's own default port of DNS names.
-const GRPC_PORT: u16 = 443;
 
 /// Lays the settings of the Kubernetes file, if one is named, under the tree.
 pub(super) fn underlay(root: &mut Node, report: &Report) {
@@ -107,9 +106,14 @@ fn parse(text: &str, origin: &Arc<Origin>, report: &Report) -> Option<Settings> 
 
 fn settings(map: &Map<'_>) -> Settings {
     let endpoint = map.get("endpoint");
-    let url = endpoint
-        .read(url)
-        .map(|url| Node::plain(endpoint.at(), url));
+    let text = endpoint.read(|text| Ok(text.to_owned()));
+    let url = text.and_then(|text| match endpoint::url(&text) {
+        Ok(url) => Some(Node::plain(endpoint.at(), url)),
+        Err(why) => {
+            endpoint.fault(format!("{why}; got \"{text}\""));
+            None
+        }
+    });
     let rate = map.get("samplingRatePerMillion");
     let rate = sampling_rate(&rate).map(|value| Node::plain(rate.at(), value.to_string()));
     (url, rate)
@@ -132,40 +136,6 @@ fn sampling_rate(field: &Field<'_>) -> Option<i32> {
         return None;
     }
     Some(rate)
-}
-
-/// A gRPC target becomes a URL.
-fn url(text: &str) -> super::values::Expected<String> {
-    let expected = || "host:port, dns:///host:port or unix:///path".to_owned();
-    let host_port = match text.split_once("//") {
-        None => match text.strip_prefix("unix:") {
-            Some(path) if path.len() > 1 && path.starts_with('/') => {
-                return Ok(format!("unix://{path}"));
-            }
-            _ => text,
-        },
-        Some(("dns:", rest)) => rest.strip_prefix('/').ok_or_else(|| {
-            "dns:///host:port, with three slashes (another DNS server is not supported yet)"
-                .to_owned()
-        })?,
-        Some(("unix:", path)) if path.len() > 1 && path.starts_with('/') => {
-            return Ok(text.to_owned());
-        }
-        Some(("unix-abstract:", _)) => {
-            return Err(format!(
-                "{} (unix-abstract is not supported yet)",
-                expected()
-            ));
-        }
-        Some(_) => return Err(expected()),
-    };
-    let (host, port) = address::host_and_port(host_port).ok_or_else(expected)?;
-    let port = port.unwrap_or(GRPC_PORT);
-    Ok(if host.contains(':') {
-        format!("http://[{host}]:{port}")
-    } else {
-        format!("http://{host}:{port}")
-    })
 }
 
 /// Kubernetes reads `null` as absent, everywhere.
@@ -260,36 +230,19 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_grpc_targets() {
-        for (endpoint, url) in [
-            ("localhost:4317", "http://localhost:4317"),
-            ("collector", "http://collector:443"),
-            ("dns:///collector:4317", "http://collector:4317"),
-            ("\"[::1]:4317\"", "http://[::1]:4317"),
-            ("unix:///run/otel.sock", "unix:///run/otel.sock"),
-            ("unix:/run/otel.sock", "unix:///run/otel.sock"),
-        ] {
-            let (settings, faults) = apiserver(&format!("endpoint: {endpoint}\n"));
-            assert_eq!(settings, Some((Some(url.into()), None)), "{faults:?}");
-        }
-        for (endpoint, phrase) in [
-            (
-                "http://c:4317",
-                "expected host:port, dns:///host:port or unix:///path",
-            ),
-            ("https://c:4317", "expected host:port"),
-            ("dns://8.8.8.8/c:4317", "three slashes"),
-            ("unix-abstract:///a", "not supported yet"),
-            ("c:port", "expected host:port"),
-        ] {
-            let (_, faults) = apiserver(&format!("endpoint: {endpoint}\n"));
-            assert_eq!(faults.len(), 1, "{faults:?}");
-            let fault = &faults[0];
-            assert!(
-                fault.starts_with("k.yaml:3: endpoint: ") && fault.contains(phrase),
-                "{fault}"
-            );
-        }
+    fn an_endpoint_s_fault_says_where_why_and_what_came() {
+        let (settings, faults) = apiserver("endpoint: unix-abstract:///otel\n");
+        let expected = Some((Some("unix-abstract:/otel".into()), None));
+        assert_eq!((settings, faults), (expected, vec![]));
+        let (_, faults) = apiserver("endpoint: http://c:4317\n");
+        assert_eq!(
+            faults,
+            [
+                "k.yaml:3: endpoint: unsupported scheme: http.  Options are none, dns, unix, or \
+              unix-abstract.  See https://github.com/grpc/grpc/blob/master/doc/naming.md; \
+              got \"http://c:4317\""
+            ]
+        );
     }
 
     #[test]

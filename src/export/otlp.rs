@@ -25,6 +25,7 @@ use courier::{Courier, Errand, Shared, Wire};
 use grpc::Grpc;
 use http_protobuf::HttpProtobuf;
 
+mod abstract_socket;
 mod answer;
 mod courier;
 mod grpc;

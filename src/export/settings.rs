@@ -77,7 +77,7 @@ impl PartialEq for Memory {
 pub struct Otlp {
     /// gRPC or HTTP.
     pub transport: Transport,
-    /// `http://host:port`, `https://…`, `unix:///path` (gRPC); for HTTP the full URL with path.
+    /// `http://host:port`, `https://…`, `unix:///path` or `unix-abstract:name` (gRPC); for HTTP the full URL with path.
     pub endpoint: String,
     /// Extra headers; values are secrets.
     pub headers: Vec<(String, String)>,

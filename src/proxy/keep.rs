@@ -142,8 +142,8 @@ pub struct Held {
 }
 
 impl Held {
-    /// Remembers a request as it goes on to the upstream of its destination. What is set here is
-    /// what [`clear`](Self::clear) leaves.
+    /// Remembers a request as it goes on to the upstream of its destination. What is set here,
+    /// clearing leaves.
     pub fn remember(
         connection: &Connection,
         (to, method): (u16, MethodClass),

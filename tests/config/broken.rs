@@ -70,7 +70,7 @@ pub const BROKEN: &[Broken] = &[
     ("export", &[
         (5, "tracing.export.protocol", "none can't stand beside others"),
         (5, "tracing.export.protocol[2]", "stands here twice"),
-        (6, "tracing.export.endpoint", "expected http://host:port, https://host:port or unix:///path; got \"collector:4317\""),
+        (6, "tracing.export.endpoint", "expected http://host:port, https://host:port, unix:///path or unix-abstract:name; got \"collector:4317\""),
         (7, "tracing.export.headers.bad name", "expected a header name"),
         (7, "tracing.export.headers.authorization", "expected a header value of printable ASCII"),
         (8, "tracing.export.tls.keyFile", "expected certFile beside it"),

@@ -9,6 +9,7 @@ mod goaway;
 mod identity;
 mod itself;
 mod kubectl;
+mod kubelet;
 mod passes;
 mod ready_made;
 mod share;

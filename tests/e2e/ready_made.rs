@@ -1,12 +1,14 @@
 //! The ready-made configurations run: each is started as it stands, with addresses and files of
 //! this test's own in place of the cluster's, and a request goes through it.
 
+mod webhooks;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use http::Response;
 
-use crate::caller::{Caller, Speaks, block_on, empty, full};
+use crate::caller::{Caller, Speaks, block_on, full};
 use crate::component::Component;
 use crate::files::{Authority, TempDir};
 use crate::proxy::Proxy;
@@ -127,68 +129,6 @@ fn etcd_is_reached_with_the_apiservers_certificate() {
         caller.get("/").await.text()
     });
     assert_eq!(text, "HTTP/2.0 for component.example, 1 certificates");
-}
-
-#[test]
-fn webhooks_are_called_without_context_each_by_its_route_and_certificate() {
-    let (authority, clients) = (Authority::new(), Authority::new());
-    let policy = Secured::start(&["http/1.1"], None);
-    let quota = Secured::start(&["http/1.1"], Some(&clients));
-    let names = ["a.example", "quota.webhooks.svc"];
-    let own = authority.issue(&names).write(&policy.directory, "webhook");
-    let client = clients.issue(&["client"]);
-    let client = client.write(&policy.directory, "client");
-    let url = |secured: &Secured| format!("url: https://127.0.0.1:{}", secured.server.port());
-    let trusted = |secured: &Secured| {
-        let root = secured.directory.path().display();
-        format!("caFile: {root}/ca.pem, serverName: component.example")
-    };
-    let usual = format!("{}\n    tls: {{{}}}", url(&policy), trusted(&policy));
-    let routed = format!(
-        "tls: {{{}, certFile: {}, keyFile: {}}}\n",
-        trusted(&quota),
-        client.0.display(),
-        client.1.display()
-    );
-    let presented = "tls:                             # presented to this webhook and to no other
-        certFile: /etc/tracegate/webhook-client.crt
-        keyFile: /etc/tracegate/webhook-client.key
-";
-    let proxy = start(
-        "webhooks.yaml",
-        &[
-            ("127.0.0.1:9904", "127.0.0.1:0"),
-            ("127.0.0.1:8444", "127.0.0.1:0"),
-            ("/etc/tracegate/webhook.crt", &own.0.display().to_string()),
-            ("/etc/tracegate/webhook.key", &own.1.display().to_string()),
-            ("url: https://policy.example.org", &usual),
-            ("url: https://quota.example.org", &url(&quota)),
-            (presented, &routed),
-        ],
-    );
-    for (host, expected) in [
-        (
-            "a.example",
-            "HTTP/1.1 for component.example, 0 certificates",
-        ),
-        (
-            "quota.webhooks.svc",
-            "HTTP/1.1 for component.example, 1 certificates",
-        ),
-    ] {
-        let text = block_on(async {
-            let hello = Hello {
-                name: host,
-                alpn: &["http/1.1"],
-                ..Hello::USUAL
-            };
-            let settled = shake(proxy.at(0), &authority, hello).await;
-            let mut caller = settled.expect("a handshake").caller;
-            let request = http::Request::get("/").header("host", host).body(empty());
-            caller.exchange(request.expect("a request")).await.text()
-        });
-        assert_eq!(text, expected);
-    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod answers;
 mod configured;
 mod ids;
 mod nominated;
+mod table;
 mod trusted;
 
 use bytes::Bytes;

@@ -164,8 +164,8 @@ fn an_endpoint_without_scheme_needs_to_know_whether_tls_is_meant() {
     let faults = with(BARE, &[endpoint], Flags::default(), Strictness::Check).unwrap_err();
     assert_eq!(
         faults.to_string(),
-        "OTEL_EXPORTER_OTLP_ENDPOINT: expected http://host:port, https://host:port or \
-         unix:///path; got \"collector:4317\"\n1 fault"
+        "OTEL_EXPORTER_OTLP_ENDPOINT: expected http://host:port, https://host:port, \
+         unix:///path or unix-abstract:name; got \"collector:4317\"\n1 fault"
     );
     for (insecure, expected) in [
         ("true", "http://collector:4317"),

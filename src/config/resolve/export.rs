@@ -182,8 +182,20 @@ fn any_endpoint(text: &str) -> values::Expected<String> {
         .or_else(|expected| http_endpoint(text, None, TRACES_PATH).map_err(|_| expected))
 }
 
+/// unix(7): `sun_path` has 108 bytes.
+const MAX_ABSTRACT_NAME: usize = 107;
+
+/// A collector that speaks gRPC; abstract sockets as gRPC names them ("gRPC Name Resolution").
 pub(super) fn grpc_endpoint(text: &str) -> values::Expected<String> {
-    const EXPECTED: &str = "http://host:port, https://host:port or unix:///path";
+    const EXPECTED: &str =
+        "http://host:port, https://host:port, unix:///path or unix-abstract:name";
+    if let Some(name) = text.strip_prefix("unix-abstract:") {
+        // What a socket's address has room for, but for the byte that makes it abstract.
+        return (1..=MAX_ABSTRACT_NAME)
+            .contains(&name.len())
+            .then(|| text.to_owned())
+            .ok_or_else(|| format!("unix-abstract:name with 1 to {MAX_ABSTRACT_NAME} bytes"));
+    }
     if let Some(path) = text.strip_prefix("unix://") {
         return (path.starts_with('/') && path.len() > 1)
             .then(|| text.to_owned())

@@ -10,6 +10,7 @@ use tonic::client::GrpcService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::abstract_socket::Abstract;
 use super::answer::Answer;
 use super::courier::Payload;
 use super::{Signal, USER_AGENT, endpoint, public, tls};
@@ -36,7 +37,7 @@ impl Grpc {
         signal: Signal,
     ) -> Result<Self, BuildError> {
         let target = &settings.endpoint;
-        let unix = target.starts_with("unix:");
+        let unix = target.starts_with("unix:") || target.starts_with("unix-abstract:");
         let uri = if unix {
             None
         } else {
@@ -46,7 +47,14 @@ impl Grpc {
             endpoint: public(target),
             reason: error.to_string(),
         };
-        let mut channel = Endpoint::from_shared(target.clone())
+        // No URL can hold an abstract socket's name; this one is never resolved.
+        let name = target.strip_prefix("unix-abstract:");
+        let url = if name.is_some() {
+            "http://localhost"
+        } else {
+            target
+        };
+        let mut channel = Endpoint::from_shared(url.to_owned())
             .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
             .map_err(fault)?
             .connect_timeout(settings.timeout)
@@ -67,7 +75,10 @@ impl Grpc {
         );
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         Ok(Self {
-            channel: channel.connect_lazy(),
+            channel: match name {
+                Some(name) => channel.connect_with_connector_lazy(Abstract::new(name)),
+                None => channel.connect_lazy(),
+            },
             headers,
             method: match signal {
                 Signal::Traces => TRACES,

@@ -23,6 +23,7 @@ fn front(
     addresses: [&str; 3],
     server_name: &str,
     files: &[(&str, &str, &str)],
+    more: &[(&str, &str)],
 ) -> Proxy {
     let [bind, health, upstream] = addresses;
     let upstream_here = format!("https://{}", server.address());
@@ -41,6 +42,7 @@ fn front(
     let replacements: Vec<_> = replacements
         .iter()
         .map(|(there, here)| (there.as_str(), here.as_str()))
+        .chain(more.iter().copied())
         .collect();
     ready_made::start(name, &replacements)
 }
@@ -86,6 +88,7 @@ fn in_front_of_the_apiserver(pki: &Pki, server: &StandIn) -> Proxy {
                 "front-proxy.key",
             ),
         ],
+<<<<<<< HEAD
     )
 }
 
@@ -94,6 +97,10 @@ fn the_apiserver_knows_callers_by_certificate_token_and_not_at_all() {
     let pki = Pki::new();
     let server = standin(&pki);
     let proxy = in_front_of_the_apiserver(&pki, &server);
+=======
+        &[],
+    );
+>>>>>>> widen
     let alice = pki.user("alice", &["dev"]);
     let admin = pki.user("admin", &["system:masters"]);
     block_on(async {
@@ -121,6 +128,7 @@ fn the_apiserver_knows_callers_by_certificate_token_and_not_at_all() {
     });
 }
 
+<<<<<<< HEAD
 #[test]
 fn more_watches_than_the_apiserver_takes_on_a_connection_are_all_served_on_one() {
     let pki = Pki::new();
@@ -150,11 +158,17 @@ fn the_kubelet_hears_its_own_nodes_certificate_for_the_apiservers_and_tokens_unc
     let pki = Pki::new();
     let server = standin(&pki);
     let own = pki.user("tracegate-kubelet-node-1", &[]);
+=======
+/// In front of a kubelet, which takes this node's own certificate for a developer's; `more` are further
+/// replacements.
+pub fn kubelet(pki: &Pki, server: &StandIn, more: &[(&str, &str)]) -> Proxy {
+    let own = pki.user("tracegate-kubelet-node-1", &["dev"]);
+>>>>>>> widen
     own.write(&pki.directory, "own");
-    let proxy = front(
+    front(
         "kubelet.yaml",
-        &pki,
-        &server,
+        pki,
+        server,
         ["fd:kubelet", "127.0.0.1:9905", "https://127.0.0.1:10250"],
         "node-1",
         &[
@@ -177,7 +191,15 @@ fn the_kubelet_hears_its_own_nodes_certificate_for_the_apiservers_and_tokens_unc
             ("certFile", "/etc/tracegate/kubelet-client.crt", "own.crt"),
             ("keyFile", "/etc/tracegate/kubelet-client.key", "own.key"),
         ],
-    );
+        more,
+    )
+}
+
+#[test]
+fn the_kubelet_hears_its_own_nodes_certificate_for_the_apiservers_and_tokens_unchanged() {
+    let pki = Pki::new();
+    let server = standin(&pki);
+    let proxy = kubelet(&pki, &server, &[]);
     let apiserver = pki.user("kube-apiserver-kubelet-client", &[]);
     let other = pki.user("alice", &["system:masters"]);
     block_on(async {

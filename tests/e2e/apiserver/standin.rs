@@ -7,7 +7,8 @@
 //! - Audit events with the addresses it believes; `Audit-ID`, `Warning` and the fields of priority
 //!   and fairness on answers.
 //! - HTTP/2 connections of callers it doesn't know end with their first answer.
-//! - Watches flushed per event; exec, attach and port-forward by SPDY and WebSocket.
+//! - Watches flushed per event; exec, attach and port-forward by SPDY and WebSocket; both by a kubelet's
+//!   paths as well.
 //! - The limits: 100 streams a connection, 1 MiB of fields, 3 MiB of body.
 
 mod answer;

@@ -1,6 +1,7 @@
 //! exec, attach and port-forward, with TLS on both sides of the proxy.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +15,7 @@ use crate::span_view::views;
 const MEGABYTE: usize = 1 << 20;
 
 /// How a client asks for another protocol.
-struct Ask {
+pub struct Ask {
     action: &'static str,
     upgrade: &'static str,
     fields: &'static str,
@@ -22,7 +23,7 @@ struct Ask {
     agreed: &'static str,
 }
 
-const SPDY: Ask = Ask {
+pub const SPDY: Ask = Ask {
     action: "exec?command=sh&stdin=true",
     upgrade: "SPDY/3.1",
     fields: "X-Stream-Protocol-Version: v5.channel.k8s.io\r\n\
@@ -40,7 +41,7 @@ const WEBSOCKET: Ask = Ask {
     agreed: "sec-websocket-protocol: v5.channel.k8s.io\r\n",
 };
 
-const OLD_WEBSOCKET: Ask = Ask {
+pub const OLD_WEBSOCKET: Ask = Ask {
     action: "exec?command=sh",
     upgrade: "websocket",
     fields: "Sec-WebSocket-Version: 13\r\n\
@@ -67,14 +68,17 @@ const TUNNELLED_PORTS: Ask = Ask {
 
 impl Ask {
     fn head(&self, more: &str) -> String {
+        let path = format!("/api/v1/namespaces/default/pods/p/{}", self.action);
+        self.at(&path, more)
+    }
+
+    /// The same wherever it may be asked for.
+    pub fn at(&self, path: &str, more: &str) -> String {
         let Self {
-            action,
-            upgrade,
-            fields,
-            ..
+            upgrade, fields, ..
         } = self;
         format!(
-            "POST /api/v1/namespaces/default/pods/p/{action} HTTP/1.1\r\n\
+            "POST {path} HTTP/1.1\r\n\
              Host: kubernetes.example\r\n\
              Connection: Upgrade\r\n\
              Upgrade: {upgrade}\r\n\
@@ -84,7 +88,7 @@ impl Ask {
 }
 
 /// Reads up to and including the empty line that ends a head.
-async fn head(stream: &mut TlsStream<TcpStream>) -> String {
+pub async fn head(stream: &mut TlsStream<TcpStream>) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.expect("a whole head"));
@@ -92,11 +96,39 @@ async fn head(stream: &mut TlsStream<TcpStream>) -> String {
     String::from_utf8(head).expect("text")
 }
 
+/// Asks, is agreed with, and reads back all it sends, `silence` lying between two halves, until it
+/// ends its direction and hears goodbye.
+pub async fn echoes(mut caller: TlsStream<TcpStream>, ask: &Ask, asked: &str, silence: Duration) {
+    caller.write_all(asked.as_bytes()).await.expect("sent");
+    let answered = head(&mut caller).await.to_ascii_lowercase();
+    assert!(answered.starts_with("http/1.1 101 "), "{answered}");
+    assert!(answered.contains(ask.agreed), "{answered}");
+    let upgrade = format!("upgrade: {}\r\n", ask.upgrade.to_ascii_lowercase());
+    assert!(answered.contains(&upgrade), "{answered}");
+    let payload: Vec<u8> = (0..MEGABYTE).map(|i| (i ^ (i >> 8)) as u8).collect();
+    let (before, after) = payload.split_at(MEGABYTE / 2);
+    let (mut read, mut write) = tokio::io::split(caller);
+    let send = async {
+        write.write_all(before).await.expect("sent");
+        tokio::time::sleep(silence).await;
+        write.write_all(after).await.expect("sent");
+        write.shutdown().await.expect("the direction ends");
+    };
+    let receive = async {
+        let mut back = Vec::new();
+        read.read_to_end(&mut back).await.expect("a clean end");
+        back
+    };
+    let ((), back) = tokio::join!(send, receive);
+    assert_eq!(back.len(), MEGABYTE + GOODBYE.len(), "{}", ask.upgrade);
+    assert!(back[..MEGABYTE] == payload, "{}", ask.upgrade);
+    assert_eq!(&back[MEGABYTE..], GOODBYE);
+}
+
 #[test]
 fn tunnels_echo_until_the_caller_ends_its_direction_and_say_goodbye() {
     let rig = Rig::start("");
     let authorized = format!("Authorization: {}\r\n", bearer());
-    let payload: Vec<u8> = (0..MEGABYTE).map(|i| (i ^ (i >> 8)) as u8).collect();
     // Clients of upgrades often have no ALPN.
     for (ask, alpn) in [
         (&SPDY, &[][..]),
@@ -108,28 +140,8 @@ fn tunnels_echo_until_the_caller_ends_its_direction_and_say_goodbye() {
         (&TUNNELLED_PORTS, &["http/1.1"]),
     ] {
         block_on(async {
-            let mut caller = rig.stream(None, alpn).await;
-            let asked = ask.head(&authorized);
-            caller.write_all(asked.as_bytes()).await.expect("sent");
-            let answered = head(&mut caller).await.to_ascii_lowercase();
-            assert!(answered.starts_with("http/1.1 101 "), "{answered}");
-            assert!(answered.contains(ask.agreed), "{answered}");
-            let upgrade = format!("upgrade: {}\r\n", ask.upgrade.to_ascii_lowercase());
-            assert!(answered.contains(&upgrade), "{answered}");
-            let (mut read, mut write) = tokio::io::split(caller);
-            let send = async {
-                write.write_all(&payload).await.expect("sent");
-                write.shutdown().await.expect("the direction ends");
-            };
-            let receive = async {
-                let mut back = Vec::new();
-                read.read_to_end(&mut back).await.expect("a clean end");
-                back
-            };
-            let ((), back) = tokio::join!(send, receive);
-            assert_eq!(back.len(), MEGABYTE + GOODBYE.len(), "{}", ask.upgrade);
-            assert!(back[..MEGABYTE] == payload, "{}", ask.upgrade);
-            assert_eq!(&back[MEGABYTE..], GOODBYE);
+            let caller = rig.stream(None, alpn).await;
+            echoes(caller, ask, &ask.head(&authorized), Duration::ZERO).await;
         });
     }
     rig.proxy.stop();

@@ -24,6 +24,15 @@ pub struct Secured {
 impl Secured {
     /// Offers these protocols; asks for a certificate of `callers` if there are any.
     pub fn start(alpn: &[&str], callers: Option<&Authority>) -> Self {
+        Self::serving(alpn, callers, tell)
+    }
+
+    /// The same, answering as `serve` does.
+    pub fn serving<F, R>(alpn: &[&str], callers: Option<&Authority>, serve: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<Body>> + Send + 'static,
+    {
         let (authority, directory) = (Authority::new(), TempDir::new());
         directory.file("ca.pem", authority.pem());
         let (chain, key) = authority.issue(&["component.example"]).der();
@@ -41,7 +50,7 @@ impl Secured {
         let mut config = builder.with_single_cert(chain, key).expect("a certificate");
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Self {
-            server: Server::start(Listen::Tls(Arc::new(config)), tell),
+            server: Server::start(Listen::Tls(Arc::new(config)), serve),
             authority,
             directory,
         }

@@ -33,8 +33,25 @@ pub fn answer(server: &Shared, arrived: Arrived, user: &User, event: &Event) -> 
         REVIEWS => review(user),
         _ => match path.strip_prefix("/api/v1/namespaces/") {
             Some(rest) => in_namespace(server, rest, arrived, user),
-            None => missing(),
+            None => of_kubelet(server, &path, arrived, user),
         },
+    }
+}
+
+/// A kubelet's own paths, `/{what}/{namespace}/{pod}/{container}`: streams as the apiserver has them,
+/// and logs that are followed.
+fn of_kubelet(server: &Shared, path: &str, arrived: Arrived, user: &User) -> Response<Body> {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match (parts.as_slice(), arrived.head.uri.query()) {
+        ([kind @ ("exec" | "attach"), _, _, _], _) => upgrade::answer(arrived, user, kind),
+        (["portForward", _, _], _) => upgrade::answer(arrived, user, "portforward"),
+        (["containerLogs", _, _, _], Some("follow=true")) => {
+            let mut response = Response::new(server.ticks.watch());
+            let fields = response.headers_mut();
+            fields.insert(header::CONTENT_TYPE, value("text/plain"));
+            response
+        }
+        _ => missing(),
     }
 }
 
