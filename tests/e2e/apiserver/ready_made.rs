@@ -88,7 +88,7 @@ fn in_front_of_the_apiserver(pki: &Pki, server: &StandIn) -> Proxy {
                 "front-proxy.key",
             ),
         ],
-<<<<<<< HEAD
+        &[],
     )
 }
 
@@ -97,10 +97,6 @@ fn the_apiserver_knows_callers_by_certificate_token_and_not_at_all() {
     let pki = Pki::new();
     let server = standin(&pki);
     let proxy = in_front_of_the_apiserver(&pki, &server);
-=======
-        &[],
-    );
->>>>>>> widen
     let alice = pki.user("alice", &["dev"]);
     let admin = pki.user("admin", &["system:masters"]);
     block_on(async {
@@ -128,7 +124,6 @@ fn the_apiserver_knows_callers_by_certificate_token_and_not_at_all() {
     });
 }
 
-<<<<<<< HEAD
 #[test]
 fn more_watches_than_the_apiserver_takes_on_a_connection_are_all_served_on_one() {
     let pki = Pki::new();
@@ -153,17 +148,10 @@ fn a_mebibyte_of_fields_passes_to_the_apiserver() {
     });
 }
 
-#[test]
-fn the_kubelet_hears_its_own_nodes_certificate_for_the_apiservers_and_tokens_unchanged() {
-    let pki = Pki::new();
-    let server = standin(&pki);
-    let own = pki.user("tracegate-kubelet-node-1", &[]);
-=======
 /// In front of a kubelet, which takes this node's own certificate for a developer's; `more` are further
 /// replacements.
 pub fn kubelet(pki: &Pki, server: &StandIn, more: &[(&str, &str)]) -> Proxy {
     let own = pki.user("tracegate-kubelet-node-1", &["dev"]);
->>>>>>> widen
     own.write(&pki.directory, "own");
     front(
         "kubelet.yaml",
