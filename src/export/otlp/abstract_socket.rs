@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
-use tonic::codegen::Service;
+use tower_service::Service;
 
 /// Connects to one name, whatever it is asked for.
 #[derive(Clone, Debug)]
