@@ -202,6 +202,9 @@ fn relayed(frame: &mut Frame<Bytes>, count: Option<&Uploaded>, listener: &Listen
         count.took(data);
     }
     if let Some(late) = frame.trailers_mut() {
+        if let Some(count) = count {
+            count.trailers();
+        }
         trailers::strip_request(late, &listener.settings);
     }
 }

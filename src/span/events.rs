@@ -1,4 +1,4 @@
-//! Moments of a response on its way, for spans that last.
+//! Moments of a request and its response on their way, for spans that last.
 
 use std::time::Instant;
 
@@ -14,6 +14,8 @@ pub enum Moment {
     FirstByte,
     /// The response's trailers.
     Trailers,
+    /// The request's trailers.
+    RequestTrailers,
 }
 
 impl Moment {
@@ -23,6 +25,7 @@ impl Moment {
             Self::Informational(_) => "http.response.informational",
             Self::FirstByte => "http.response.first_byte",
             Self::Trailers => "http.response.trailers",
+            Self::RequestTrailers => "http.request.trailers",
         }
     }
 }

@@ -231,7 +231,7 @@ fn events(record: &Record, anchor: Anchor) -> SpanEvents {
     let others = record.moments.iter().map(|(moment, at)| {
         let status = match moment {
             Moment::Informational(status) => Some(i64::from(status)),
-            Moment::FirstByte | Moment::Trailers => None,
+            Moment::FirstByte | Moment::Trailers | Moment::RequestTrailers => None,
         };
         let status = status.map(|status| KeyValue::new("http.response.status_code", status));
         (at, event(moment.as_str(), at, status.into_iter().collect()))

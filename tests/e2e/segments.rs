@@ -211,6 +211,36 @@ fn a_tunnels_bytes_are_each_segments_own() {
     assert_eq!(names(&spans[0]), ["http.response.headers"], "the switch");
 }
 
+#[test]
+fn trailers_are_noted_on_their_way_through_http1_both_ways() {
+    let receiver = Receiver::start(Speaks::Grpc);
+    let component = Scripted::start(1, |_, mut wire| {
+        wire.head();
+        wire.send(WATCH);
+        wire.exactly("2\r\nab\r\n0\r\nx-late: 1\r\n\r\n".len());
+        std::thread::sleep(Duration::from_millis(1100));
+        wire.send("3\r\nend\r\n0\r\nx-late: 2\r\n\r\n");
+    });
+    let longer =
+        yaml(&component.url(), &receiver, "").replace("maxSpanDuration: 1s", "maxSpanDuration: 1h");
+    let proxy = Proxy::start(&longer);
+    let mut caller = Wire::connect(proxy.at(0));
+    caller.send("POST / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert!(caller.head().starts_with("HTTP/1.1 200"));
+    caller.send("2\r\nab\r\n0\r\nx-late: 1\r\n\r\n");
+    let told = caller.exactly("3\r\nend\r\n0\r\nx-late: 2\r\n\r\n".len());
+    assert!(told.ends_with(b"x-late: 2\r\n\r\n"), "{told:?}");
+    let spans = proxy.spans(&receiver, 1);
+    let events = [
+        "http.response.headers",
+        "http.request.trailers",
+        "http.response.first_byte",
+        "http.response.trailers",
+    ];
+    assert_eq!(names(&spans[0]), events);
+    component.join();
+}
+
 /// Answers with so many messages, each as soon as the request has one more.
 fn echo() -> Upstream {
     Upstream::start(|listener| async move {
@@ -252,7 +282,9 @@ fn a_streaming_calls_messages_are_counted_both_ways_and_its_moments_noted() {
                 send.send_data(Bytes::from_static(b"\0\x02ab"), false)
                     .expect("sent");
             }
-            send.send_data(Bytes::new(), true).expect("sent");
+            let mut late = HeaderMap::new();
+            late.insert("x-late", HeaderValue::from_static("1"));
+            send.send_trailers(late).expect("sent");
             let response = soon(response).await.expect("an answer");
             let mut body = response.into_body();
             let (bytes, trailers) = soon(streams::collect(&mut body)).await.expect("a body");
@@ -271,12 +303,17 @@ fn a_streaming_calls_messages_are_counted_both_ways_and_its_moments_noted() {
         }
         assert_eq!(attribute(&span.attributes, "tracegate.segment"), None);
     }
+    // The echo answers as it reads: only what is the response's has an order.
+    let (asked, answered): (Vec<&str>, Vec<&str>) = names(&spans[0])
+        .iter()
+        .partition(|name| name.starts_with("http.request"));
     let events = [
         "http.response.headers",
         "http.response.first_byte",
         "http.response.trailers",
     ];
-    assert_eq!(names(&spans[0]), events, "a stream");
+    assert_eq!(answered, events, "a stream");
+    assert_eq!(asked, ["http.request.trailers"]);
     assert!(
         names(&spans[1]).is_empty(),
         "a plain call has nothing to see"

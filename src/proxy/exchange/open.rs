@@ -17,6 +17,8 @@ pub struct Uploaded {
     bytes: Cell<u64>,
     /// If it is gRPC's.
     messages: Option<RefCell<Counter>>,
+    /// When the trailers went through.
+    trailers: Cell<Option<Instant>>,
 }
 
 impl Uploaded {
@@ -26,6 +28,11 @@ impl Uploaded {
         if let Some(messages) = &self.messages {
             messages.borrow_mut().read(data);
         }
+    }
+
+    /// The trailers, behind all bytes.
+    pub fn trailers(&self) {
+        self.trailers.set(Some(Instant::now()));
     }
 }
 
@@ -69,6 +76,7 @@ impl Open {
             uploaded: Rc::new(Uploaded {
                 bytes: Cell::default(),
                 messages,
+                trailers: Cell::default(),
             }),
             downloaded: RefCell::default(),
             tunnel: RefCell::default(),
@@ -170,6 +178,9 @@ impl Open {
         record.request_bytes += self.uploaded.bytes.take();
         if let Some(messages) = &self.uploaded.messages {
             record.request_messages += messages.borrow_mut().take();
+        }
+        if let Some(at) = self.uploaded.trailers.take() {
+            record.moments.note(Moment::RequestTrailers, at);
         }
         record.response_messages += self.downloaded.borrow_mut().take();
         if let Some([caller, upstream]) = &*self.tunnel.borrow() {

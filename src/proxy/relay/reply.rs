@@ -72,6 +72,13 @@ impl Reply {
         }
     }
 
+    /// The request's trailers were taken.
+    pub fn sent_trailers(&self) {
+        if let Some(counter) = &self.counter {
+            counter.trailers();
+        }
+    }
+
     /// Bytes of the response's body were taken.
     pub fn received(&mut self, data: &[u8]) {
         self.exchange.relayed(data);

@@ -75,6 +75,7 @@ impl Flight<'_> {
                     let section = input.filled().get(..length).unwrap_or_default();
                     parse::trailers(section, self.limits, fields).map_err(|_| End::BadBody)?;
                     trailers::strip_request(fields, &self.listener.settings);
+                    self.reply.sent_trailers();
                     encoder.end(Some(fields), &mut to_up.bytes);
                     input.consume(length);
                 }
