@@ -2,7 +2,8 @@
 //!
 //! Aims on one core of a current server: a decision 5 ns, parse + judge + decide + format
 //! 100 ns, and 3 ns a name to see that it isn't context. `tracing.keep` may add 60 ns to a request
-//! that isn't kept: the last row of its group, which measures both in turns.
+//! that isn't kept: the last row of its group, which measures both in turns. Machines differ and
+//! have moods, so the very last line says all of that in units of each other, from one run.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tracegate::context::ids::{Flags, TraceId};
 use tracegate::context::ot::Ot;
 use tracegate::context::trust::Trust;
 use tracegate::context::untrusted::is_context;
+use tracegate::proxy::listener::Plan;
 use tracegate::sample::cap::Nanos;
 use tracegate::sample::decision::Parent;
 use tracegate::sample::rules::RuleId;
@@ -98,35 +100,68 @@ fn kept(c: &mut Criterion) {
         let mut pipeline = keep::Pipeline::new(plan);
         group.bench_function(*name, |b| b.iter(|| pipeline.request()));
     }
-    let mut pipeline = keep::Pipeline::new(&plans[0]);
+    let mut turns = Turns::new(plans);
     group.bench_function("what keep adds, not kept", |b| {
         b.iter_custom(|requests| {
-            // In turns, in the same memory, and either first: where things lie and what else the
-            // machine does are worth more than what is measured, and so meet both alike.
-            let turns = requests.div_ceil(TURN).max(2);
-            let mut times = [Vec::new(), Vec::new()];
-            for turn in 0..turns {
-                for which in if turn % 2 == 0 { [0, 1] } else { [1, 0] } {
-                    pipeline.change(&plans[which]);
-                    time(WARM, &mut pipeline);
-                    times[which].push(time(TURN, &mut pipeline));
-                }
-            }
-            let [off, on] = times.map(middle);
+            let [off, on, _] = turns.take(requests.div_ceil(TURN));
             let added = on.saturating_sub(off).as_secs_f64() / TURN as f64;
             Duration::from_secs_f64(added * requests as f64)
         });
     });
     group.finish();
+    let [off, on, flow] = turns.take(20_000).map(|time| time.as_secs_f64());
+    let added = on - off;
+    println!(
+        "in one run: keep adds {:.2} of parse, judge, decide, format (drop), {:.1} % of a request",
+        added / flow,
+        100.0 * added / off
+    );
+}
+
+/// Requests without and with `keep`, and what only decides, in turns, in the same memory, and
+/// either first: where things lie and what else the machine does are worth more than what is
+/// measured, and so meet all alike.
+struct Turns {
+    plans: [Plan; 2],
+    pipeline: keep::Pipeline,
+    flow: Flow,
+}
+
+impl Turns {
+    fn new(plans: [Plan; 2]) -> Self {
+        Self {
+            pipeline: keep::Pipeline::new(&plans[0]),
+            plans,
+            flow: Flow::new(Trust::Drop, 0),
+        }
+    }
+
+    /// The medians of so many turns: without, with, and deciding alone.
+    fn take(&mut self, turns: u64) -> [Duration; 3] {
+        let mut times = [Vec::new(), Vec::new(), Vec::new()];
+        for turn in 0..turns.max(2) {
+            for which in if turn % 2 == 0 { [0, 1] } else { [1, 0] } {
+                self.pipeline.change(&self.plans[which]);
+                time(WARM, || self.pipeline.request());
+                times[which].push(time(TURN, || self.pipeline.request()));
+            }
+            let mut decide = || {
+                black_box(self.flow.request(black_box(&[TRACEPARENT]), black_box(&[])));
+            };
+            time(WARM, &mut decide);
+            times[2].push(time(TURN, decide));
+        }
+        times.map(middle)
+    }
 }
 
 /// Requests measured at once, and those before that find everything cold.
 const TURN: u64 = 64;
 const WARM: u64 = 16;
 
-fn time(requests: u64, pipeline: &mut keep::Pipeline) -> Duration {
+fn time(requests: u64, mut request: impl FnMut()) -> Duration {
     let start = Instant::now();
-    (0..requests).for_each(|_| pipeline.request());
+    (0..requests).for_each(|_| request());
     start.elapsed()
 }
 
