@@ -205,6 +205,24 @@ pub struct UpstreamSettings {
 }
 
 impl UpstreamSettings {
+    /// Of one member, with nothing else set.
+    #[cfg(test)]
+    pub fn bare(target: Target) -> Self {
+        Self {
+            target,
+            further: Box::default(),
+            tls: None,
+            share: Share::Worker,
+            protocol: UpstreamProtocol::Auto,
+            host: None,
+            tcp_keepalive: None,
+            http2_ping: None,
+            ping_timeout: Duration::ZERO,
+            connect_timeout: Duration::ZERO,
+            response_header_timeout: None,
+        }
+    }
+
     /// The addresses of all members.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         std::iter::once(&self.target).chain(&self.further)

@@ -334,7 +334,7 @@ pub fn authority(settings: &UpstreamSettings) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::settings::{ClientTlsSettings, Share};
+    use crate::proxy::settings::ClientTlsSettings;
 
     #[test]
     fn an_upstream_is_named_by_its_address_without_the_schemes_own_port() {
@@ -351,21 +351,12 @@ mod tests {
             (Target::Unix("/run/a.sock".into()), false, "localhost"),
         ] {
             let settings = UpstreamSettings {
-                target,
-                further: Box::default(),
                 tls: tls.then_some(ClientTlsSettings {
                     ca_file: None,
                     identity: None,
                     server_name: None,
                 }),
-                share: Share::Worker,
-                protocol: UpstreamProtocol::Auto,
-                host: None,
-                tcp_keepalive: None,
-                http2_ping: None,
-                ping_timeout: Duration::ZERO,
-                connect_timeout: Duration::ZERO,
-                response_header_timeout: None,
+                ..UpstreamSettings::bare(target)
             };
             assert_eq!(authority(&settings), expected);
         }

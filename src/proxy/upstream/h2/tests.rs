@@ -35,17 +35,9 @@ async fn connection() -> Rc<Connection> {
 #[tokio::test(start_paused = true)]
 async fn connections_of_one_callers_own_are_let_go_with_the_shared_ones() {
     let settings = UpstreamSettings {
-        target: Target::Unix("/nowhere".into()),
-        further: Box::default(),
-        tls: None,
         share: Share::Connection,
         protocol: UpstreamProtocol::Http2,
-        host: None,
-        tcp_keepalive: None,
-        http2_ping: None,
-        ping_timeout: Duration::ZERO,
-        connect_timeout: Duration::ZERO,
-        response_header_timeout: None,
+        ..UpstreamSettings::bare(Target::Unix("/nowhere".into()))
     };
     let limits = HeadLimits {
         bytes: 8192,
